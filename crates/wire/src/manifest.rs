@@ -1,0 +1,89 @@
+//! What a release is made of: a set of blobs and one manifest.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{BlobId, BuildSpec, HookName, ModelName, Verification};
+
+/// An input or output of a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TensorInfo {
+    /// The ONNX value name.
+    pub name: String,
+    /// The ONNX element type in lower case, such as `float` or `int64`.
+    pub element: String,
+    /// The shape; a negative entry is dynamic.
+    pub dims: Vec<i64>,
+}
+
+/// As much of a model as a plan needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelSummary {
+    /// The version of the default operator set.
+    pub opset: i64,
+    /// The graph already holds QuantizeLinear/DequantizeLinear nodes.
+    pub has_qdq: bool,
+    /// Inputs that are not initializers.
+    pub inputs: Vec<TensorInfo>,
+    /// Outputs.
+    pub outputs: Vec<TensorInfo>,
+    /// How often each operator occurs.
+    pub operators: BTreeMap<String, u64>,
+}
+
+/// A file of the model: the ONNX itself, or external data beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// The path below the model's folder, with `/` between its parts.
+    pub path: String,
+    /// Its content.
+    pub blob: BlobId,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// The calibration table that goes with a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableEntry {
+    /// Its content.
+    pub blob: BlobId,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The algorithm word of its header, such as `EntropyCalibration2`.
+    pub algorithm: String,
+    /// How many tensors have a scale.
+    pub tensors: u64,
+}
+
+/// Everything that defines a release, apart from the device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The version of this format.
+    pub format: u32,
+    /// The model's name.
+    pub model: ModelName,
+    /// The model's files; the first one is the ONNX, the others its external data.
+    pub files: Vec<FileEntry>,
+    /// The calibration table, if there is one.
+    pub table: Option<TableEntry>,
+    /// What the plan needs to know about the model.
+    pub summary: ModelSummary,
+    /// What the user asks for.
+    pub build: BuildSpec,
+    /// Whether the release must be verified before it is activated.
+    pub verification: Verification,
+    /// The hook to run after activation, by its name in the device's configuration.
+    pub hook: Option<HookName>,
+}
+
+impl Manifest {
+    /// The version of the format that this crate writes.
+    pub const FORMAT: u32 = 1;
+
+    /// Every blob the manifest names, with its size, without repetition.
+    pub fn blobs(&self) -> BTreeMap<BlobId, u64> {
+        let files = self.files.iter().map(|file| (file.blob, file.size));
+        files.chain(self.table.iter().map(|table| (table.blob, table.size))).collect()
+    }
+}

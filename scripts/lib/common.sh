@@ -1,0 +1,126 @@
+# Shared by the scripts of this folder: sourced, not run.
+#
+# Every script enters the workspace root and sets CARGO_TARGET_DIR: `target/` is the device's source code here, and
+# cargo started from another folder would take it for its output (and `cargo clean` would delete it).
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+cd "$ROOT"
+export CARGO_TARGET_DIR=$ROOT/build
+
+# The NVIDIA builder that stands in for the device's TensorRT: a PyPI package, no account needed.
+TRT_RTX_VERSION=1.7.1.116
+VENV=$ROOT/.venv
+
+say() { printf '\n== %s\n' "$*" >&2; }
+note() { printf '   %s\n' "$*" >&2; }
+die() {
+    printf '\nerror: %s\n' "$*" >&2
+    exit 1
+}
+
+# as_root COMMAND…: runs it as root; sudo only where needed.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    else
+        command -v sudo >/dev/null || die "this needs root and there is no sudo; run as root: $*"
+        sudo "$@"
+    fi
+}
+
+# Reads the package lists once per run of a script, and only if something is missing.
+apt_update() {
+    [ -z "${APT_UPDATED:-}" ] || return 0
+    as_root apt-get -o DPkg::Lock::Timeout=300 update -qq
+    APT_UPDATED=1
+}
+
+apt_install() {
+    apt_update
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "$@" </dev/null >/dev/null
+}
+
+is_installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+
+# need_apt PACKAGE…: installs those Debian packages that are missing.
+need_apt() {
+    local missing=() package
+    for package in "$@"; do is_installed "$package" || missing+=("$package"); done
+    [ ${#missing[@]} = 0 ] || {
+        note "installing Debian packages: ${missing[*]}"
+        apt_install "${missing[@]}"
+    }
+}
+
+# The simulated device brings its own sshd. Debian's package would also start the system's one and enable it at boot,
+# so if the package is ours to install, that service is held back and left disabled.
+need_sshd() {
+    [ ! -x /usr/sbin/sshd ] || return 0
+    note "installing Debian package: openssh-server (the system's ssh service stays off)"
+    if [ -d /run/systemd/system ]; then
+        as_root systemctl mask --quiet ssh.service ssh.socket
+        apt_install openssh-server
+        as_root systemctl unmask --quiet ssh.service ssh.socket
+        as_root systemctl disable --quiet ssh.service ssh.socket
+    else
+        apt_install openssh-server
+    fi
+}
+
+# What the workspace needs to compile: libssh2 and OpenSSL's headers, and a linker.
+need_compiler() {
+    need_apt gcc g++ make pkg-config libssl-dev zlib1g-dev
+    command -v cargo >/dev/null && return
+    [ -x "$HOME/.cargo/bin/cargo" ] || die "no Rust toolchain found; get one (1.95 or newer) with rustup:
+    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh
+  and run this again"
+    export PATH="$HOME/.cargo/bin:$PATH"
+}
+
+# need_pip REQUIREMENT…: the virtual environment .venv holds these PyPI packages. It asks the registry only if one is
+# missing or has another version.
+need_pip() {
+    if [ ! -x "$VENV/bin/python" ]; then
+        python3 -c 'import ensurepip, venv' 2>/dev/null || need_apt python3-venv
+        note "making the Python environment .venv"
+        python3 -m venv "$VENV"
+    fi
+    local missing=() requirement
+    while IFS= read -r requirement; do missing+=("$requirement"); done < <(
+        "$VENV/bin/python" - "$@" <<'PY'
+import sys
+from importlib import metadata
+
+for requirement in sys.argv[1:]:
+    name, _, wanted = requirement.partition("==")
+    try:
+        found = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        found = None
+    if found is None or (wanted and found != wanted):
+        print(requirement)
+PY
+    )
+    [ ${#missing[@]} = 0 ] || {
+        note "installing PyPI packages: ${missing[*]}"
+        "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check "${missing[@]}"
+    }
+}
+
+# The folder with TensorRT-RTX's libraries, out of the PyPI package.
+need_tensorrt_rtx() {
+    need_pip "tensorrt-rtx-cu12-libs==$TRT_RTX_VERSION"
+    TRT_RTX_LIB_DIR=$("$VENV/bin/python" - <<'PY'
+from importlib import metadata
+
+for file in metadata.files("tensorrt-rtx-cu12-libs") or []:
+    if file.name.startswith("libtensorrt_rtx.so"):
+        print(file.locate().resolve().parent)
+        break
+PY
+    )
+    [ -n "$TRT_RTX_LIB_DIR" ] || die "tensorrt-rtx-cu12-libs has no libtensorrt_rtx.so"
+    export TRT_RTX_LIB_DIR
+}

@@ -1,1 +1,34 @@
-//! Stub.
+//! Reads an ONNX graph, names its activations, inserts Q/DQ from calibration scales, and writes it again.
+//!
+//! What it is not: it neither runs a model nor infers shapes, and it never fetches anything. The only files it
+//! touches are the model and its external data. It knows nothing of TensorRT or of calibration tables; host and
+//! target may depend on it, and it depends on nothing of ours.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), trt_onnx::OnnxError> {
+//! let mut model = trt_onnx::Model::load("detector.onnx")?;
+//! let scales: std::collections::BTreeMap<String, f32> = [("x".to_owned(), 0.02)].into();
+//! let report = trt_onnx::quantize(&mut model, &|name| scales.get(name).copied(), &Default::default())?;
+//! assert_eq!(report.opset_raised, Some((12, 13)));
+//! model.save("detector.qdq.onnx")?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+mod external;
+mod graph;
+mod model;
+mod opset;
+pub mod proto;
+mod quantize;
+mod tensor;
+mod types;
+mod wire;
+
+pub use error::OnnxError;
+pub use external::ExternalFile;
+pub use model::{Activation, Dim, Model, TensorInfo};
+pub use opset::raise_opset;
+pub use quantize::{QuantOptions, QuantReport, QuantizedNode, Skipped, quantize};
+pub use wire::UnknownField;

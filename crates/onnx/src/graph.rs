@@ -1,0 +1,260 @@
+//! Walking a graph: its nodes and tensors, whether it holds together, and which of its values are activations.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::error::OnnxError;
+use crate::model::Activation;
+use crate::proto::{
+    AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, attr, elem,
+};
+use crate::types;
+
+/// Calls `see` for `node` and for every node in its subgraphs.
+pub(crate) fn visit(node: &NodeProto, see: &mut impl FnMut(&NodeProto)) {
+    fn inner(node: &NodeProto, see: &mut dyn FnMut(&NodeProto)) {
+        see(node);
+        for graph in subgraphs(node) {
+            graph.node.iter().for_each(|node| inner(node, see));
+        }
+    }
+    inner(node, see);
+}
+
+/// The bodies of an If, Loop or Scan.
+pub(crate) fn subgraphs(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
+    node.attribute.iter().flat_map(|attribute| attribute.g.as_deref().into_iter().chain(&attribute.graphs))
+}
+
+/// Calls `see` for every tensor stored in the model.
+pub(crate) fn visit_tensors(model: &ModelProto, see: &mut dyn FnMut(&TensorProto)) {
+    fn in_attribute(attribute: &AttributeProto, see: &mut dyn FnMut(&TensorProto)) {
+        attribute.t.as_deref().into_iter().chain(&attribute.tensors).for_each(&mut *see);
+        let sparse = attribute.sparse_tensor.as_deref().into_iter().chain(&attribute.sparse_tensors);
+        sparse.flat_map(|tensor| tensor.values.iter().chain(&tensor.indices)).for_each(&mut *see);
+        attribute.g.as_deref().into_iter().chain(&attribute.graphs).for_each(|graph| in_graph(graph, see));
+    }
+    fn in_graph(graph: &GraphProto, see: &mut dyn FnMut(&TensorProto)) {
+        graph.initializer.iter().for_each(&mut *see);
+        let sparse = graph.sparse_initializer.iter();
+        sparse.flat_map(|tensor| tensor.values.iter().chain(&tensor.indices)).for_each(&mut *see);
+        graph.node.iter().flat_map(|node| &node.attribute).for_each(|attribute| in_attribute(attribute, see));
+    }
+    let training =
+        model.training_info.iter().flat_map(|info| info.initialization.iter().chain(&info.algorithm));
+    model.graph.iter().chain(training).for_each(|graph| in_graph(graph, see));
+    for function in &model.functions {
+        let attributes = function.node.iter().flat_map(|node| &node.attribute);
+        attributes.chain(&function.attribute_proto).for_each(|attribute| in_attribute(attribute, see));
+    }
+}
+
+/// The names of the values that the graph stores.
+pub(crate) fn stored_names(graph: &GraphProto) -> impl Iterator<Item = &str> {
+    let sparse = graph.sparse_initializer.iter().filter_map(|tensor| tensor.values.as_ref());
+    graph.initializer.iter().chain(sparse).filter_map(|tensor| tensor.name.as_deref())
+}
+
+/// The graph inputs that are not initializers with a default.
+pub(crate) fn fed_inputs(graph: &GraphProto) -> impl Iterator<Item = &ValueInfoProto> {
+    let stored: HashSet<&str> = stored_names(graph).collect();
+    graph.input.iter().filter(move |input| !stored.contains(input.name.as_deref().unwrap_or_default()))
+}
+
+/// Checks that every value exists, exists once, and is computed before it is read.
+pub(crate) fn validate(graph: &GraphProto) -> Result<(), OnnxError> {
+    validate_in(graph, &mut Vec::new())
+}
+
+/// `scopes` are the values of the graphs around this one, which a subgraph may read.
+fn validate_in<'a>(graph: &'a GraphProto, scopes: &mut Vec<HashSet<&'a str>>) -> Result<(), OnnxError> {
+    let mut known = HashSet::new();
+    for input in &graph.input {
+        let name = input.name.as_deref().unwrap_or_default();
+        if !known.insert(name) {
+            return Err(OnnxError::Duplicate { node: "the graph's inputs".into(), value: name.into() });
+        }
+    }
+    let mut stored = HashSet::new();
+    for name in stored_names(graph) {
+        if !stored.insert(name) {
+            return Err(OnnxError::Duplicate { node: "an initializer".into(), value: name.into() });
+        }
+    }
+    known.extend(stored);
+    let computed: HashSet<&str> = graph.node.iter().flat_map(|node| node.outputs()).collect();
+    for (index, node) in graph.node.iter().enumerate() {
+        for value in node.input.iter().map(String::as_str).filter(|value| !value.is_empty()) {
+            if !known.contains(value) && !scopes.iter().any(|scope| scope.contains(value)) {
+                let (node, value) = (node.display(index), value.to_owned());
+                return Err(match computed.contains(value.as_str()) {
+                    true => OnnxError::Unsorted { node, value },
+                    false => OnnxError::UnknownValue { node, value },
+                });
+            }
+        }
+        let mut bodies = subgraphs(node).peekable();
+        if bodies.peek().is_some() {
+            scopes.push(std::mem::take(&mut known));
+            let checked = bodies.try_for_each(|body| validate_in(body, scopes));
+            known = scopes.pop().unwrap_or_default();
+            checked?;
+        }
+        for value in node.outputs() {
+            if !known.insert(value) {
+                return Err(OnnxError::Duplicate {
+                    node: format!("node {}", node.display(index)),
+                    value: value.into(),
+                });
+            }
+        }
+    }
+    for output in graph.output.iter().map(|output| output.name.as_deref().unwrap_or_default()) {
+        if !known.contains(output) && !scopes.iter().any(|scope| scope.contains(output)) {
+            return Err(OnnxError::OutputNotComputed { value: output.to_owned() });
+        }
+    }
+    Ok(())
+}
+
+/// The values that do not depend on any graph input.
+pub(crate) fn constants(graph: &GraphProto) -> HashSet<&str> {
+    let fed: HashSet<&str> = fed_inputs(graph).filter_map(|input| input.name.as_deref()).collect();
+    let mut constants: HashSet<&str> = stored_names(graph).filter(|name| !fed.contains(name)).collect();
+    for node in &graph.node {
+        let random = matches!(
+            node.op(),
+            "RandomNormal"
+                | "RandomNormalLike"
+                | "RandomUniform"
+                | "RandomUniformLike"
+                | "Bernoulli"
+                | "Multinomial"
+        );
+        // Whatever a body reads besides its own values comes from outside; its own names are constants to nobody.
+        let mut local = HashSet::new();
+        let mut read = Vec::new();
+        for body in subgraphs(node) {
+            body_names(body, &mut local, &mut read);
+        }
+        let captured = read.into_iter().filter(|name| !local.contains(name));
+        let mut inputs =
+            node.input.iter().map(String::as_str).filter(|name| !name.is_empty()).chain(captured);
+        if !random && inputs.all(|name| constants.contains(name)) {
+            constants.extend(node.outputs());
+        }
+    }
+    constants
+}
+
+/// Collects the names that a body defines and those that it reads, at every depth.
+fn body_names<'a>(body: &'a GraphProto, defined: &mut HashSet<&'a str>, read: &mut Vec<&'a str>) {
+    defined.extend(body.input.iter().filter_map(|input| input.name.as_deref()));
+    defined.extend(stored_names(body));
+    read.extend(body.output.iter().filter_map(|output| output.name.as_deref()));
+    for node in &body.node {
+        defined.extend(node.outputs());
+        read.extend(node.input.iter().map(String::as_str).filter(|name| !name.is_empty()));
+        subgraphs(node).for_each(|body| body_names(body, defined, read));
+    }
+}
+
+/// See [`crate::Model::activations`].
+pub(crate) fn activations(graph: &GraphProto, functions: &[FunctionProto]) -> Vec<Activation> {
+    let constants = constants(graph);
+    let types = types::infer(graph, functions);
+    let outputs: HashSet<&str> = graph.output.iter().filter_map(|output| output.name.as_deref()).collect();
+    let known_float = |name: &str| match types.get(name).copied() {
+        Some(elem::FLOAT | elem::FLOAT16 | elem::DOUBLE | elem::BFLOAT16) => Some(true),
+        Some(_) => None,
+        None => Some(false),
+    };
+    let inputs = fed_inputs(graph).filter_map(|input| input.name.as_deref()).map(|name| (name, None));
+    let computed = graph.node.iter().enumerate().flat_map(|(index, node)| {
+        let named = node.outputs().filter(|name| !constants.contains(name));
+        named.map(move |name| (name, Some((index, node))))
+    });
+    let activation = |(name, producer): (&str, Option<(usize, &NodeProto)>)| {
+        Some(Activation {
+            name: name.to_owned(),
+            producer: producer.map(|(index, node)| node.display(index)),
+            op_type: producer.map(|(_, node)| node.qualified_op()),
+            known_float: known_float(name)?,
+            is_input: producer.is_none(),
+            is_output: outputs.contains(name),
+        })
+    };
+    inputs.chain(computed).filter_map(activation).collect()
+}
+
+/// Every value's users: node numbers, in order, each as often as it reads the value.
+pub(crate) fn consumers(graph: &GraphProto) -> HashMap<&str, Vec<usize>> {
+    let mut consumers = HashMap::<&str, Vec<usize>>::new();
+    for (index, node) in graph.node.iter().enumerate() {
+        for name in node.input.iter().filter(|name| !name.is_empty()) {
+            consumers.entry(name).or_default().push(index);
+        }
+        let (mut local, mut read) = (HashSet::new(), Vec::new());
+        subgraphs(node).for_each(|body| body_names(body, &mut local, &mut read));
+        for name in read.into_iter().filter(|name| !local.contains(name)) {
+            consumers.entry(name).or_default().push(index);
+        }
+    }
+    consumers
+}
+
+/// Every name in a model, so that new ones differ from all of them.
+pub(crate) struct Names(HashSet<String>);
+
+impl Names {
+    /// The names of all values and nodes of `model`, at every depth.
+    pub(crate) fn of(model: &ModelProto) -> Self {
+        fn collect(graph: &GraphProto, names: &mut HashSet<String>) {
+            let values = graph.input.iter().chain(&graph.output).chain(&graph.value_info);
+            names.extend(values.filter_map(|value| value.name.clone()));
+            names.extend(stored_names(graph).map(str::to_owned));
+            for node in &graph.node {
+                names.extend(node.input.iter().chain(&node.output).chain(&node.name).cloned());
+                subgraphs(node).for_each(|body| collect(body, names));
+            }
+        }
+        let mut names = HashSet::new();
+        model.graph.iter().for_each(|graph| collect(graph, &mut names));
+        Self(names)
+    }
+
+    /// `wanted`, or `wanted` with the first number that makes it new.
+    pub(crate) fn fresh(&mut self, wanted: &str) -> String {
+        let numbered = (1u64..).map(|number| format!("{wanted}_{number}"));
+        let name = std::iter::once(wanted.to_owned()).chain(numbered).find(|name| !self.0.contains(name));
+        let name = name.unwrap_or_default(); // There are more numbers than names.
+        self.0.insert(name.clone());
+        name
+    }
+}
+
+/// A node of the default domain, named after its first output.
+pub(crate) fn node<const I: usize, const O: usize>(
+    op: &str,
+    names: &mut Names,
+    input: [String; I],
+    output: [String; O],
+) -> NodeProto {
+    let name = names.fresh(&format!("{}_{op}", output.first().map(String::as_str).unwrap_or_default()));
+    NodeProto {
+        input: input.into(),
+        output: output.into(),
+        name: Some(name),
+        op_type: Some(op.to_owned()),
+        ..NodeProto::default()
+    }
+}
+
+/// An integer attribute.
+pub(crate) fn int_attribute(name: &str, value: i64) -> AttributeProto {
+    AttributeProto {
+        name: Some(name.to_owned()),
+        i: Some(value),
+        r#type: Some(attr::INT),
+        ..AttributeProto::default()
+    }
+}

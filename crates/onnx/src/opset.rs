@@ -1,0 +1,135 @@
+//! Raises operator sets 11 and 12 to 13, the first with per-channel QuantizeLinear, without changing the result.
+
+use crate::error::OnnxError;
+use crate::graph::{self, Names};
+use crate::model::{Model, is_default_domain};
+use crate::proto::{GraphProto, NodeProto, TypeValue};
+use crate::tensor;
+
+/// The oldest operator set that can be raised, and the one it is raised to.
+const OLDEST: i64 = 11;
+pub(crate) const WANTED: i64 = 13;
+/// The file format of operator set 13; before format 4 every initializer had to be an input.
+const IR_VERSION: i64 = 7;
+
+/// Raises the default operator set to 13; returns `(from, to)`, or `None` where it was 13 or newer already.
+///
+/// Squeeze, Unsqueeze, ReduceSum and Split take as an input what was an attribute. Softmax, LogSoftmax and Hardmax
+/// worked on a matrix folded at `axis` and now work along `axis`: unless that axis is known to be the last one, they
+/// are wrapped in Flatten and Reshape. Dropout loses its ratio, which means nothing in inference.
+/// (ONNX `Changelog.md`, versions 12 and 13 of these operators.)
+///
+/// # Errors
+/// [`OnnxError::OpsetTooOld`], [`OnnxError::CannotRaise`]; the model is then as it was.
+pub fn raise_opset(model: &mut Model) -> Result<Option<(i64, i64)>, OnnxError> {
+    let from = model.opset();
+    if from >= WANTED {
+        return Ok(None);
+    }
+    if from < OLDEST {
+        return Err(OnnxError::OpsetTooOld { opset: from });
+    }
+    check(model.graph(), !model.proto.functions.is_empty())?;
+    let mut names = Names::of(&model.proto);
+    raise_graph(model.graph_mut(), &mut names);
+    for set in &mut model.proto.opset_import {
+        if is_default_domain(set.domain.as_deref()) {
+            set.version = Some(WANTED);
+        }
+    }
+    model.proto.ir_version = Some(model.ir_version().max(IR_VERSION));
+    Ok(Some((from, WANTED)))
+}
+
+/// Refuses what has no exact equivalent.
+fn check(graph: &GraphProto, has_functions: bool) -> Result<(), OnnxError> {
+    for (index, outer) in graph.node.iter().enumerate() {
+        let mut reason = None;
+        graph::visit(outer, &mut |node| {
+            if has_functions {
+                reason = Some("the model defines functions for its own operator set");
+            } else if node.is("Resize") && node.attribute.iter().any(is_tf_half_pixel) {
+                reason = Some("`tf_half_pixel_for_nn` no longer exists");
+            } else if node.is("Upsample") || node.is("Scatter") {
+                reason = Some("the operator no longer exists");
+            }
+        });
+        if let Some(reason) = reason {
+            return Err(OnnxError::CannotRaise { node: outer.display(index), to: WANTED, reason });
+        }
+    }
+    Ok(())
+}
+
+fn is_tf_half_pixel(attribute: &crate::proto::AttributeProto) -> bool {
+    attribute.s.as_deref() == Some(b"tf_half_pixel_for_nn")
+}
+
+fn raise_graph(graph: &mut GraphProto, names: &mut Names) {
+    let nodes = std::mem::take(&mut graph.node);
+    for mut node in nodes {
+        for attribute in &mut node.attribute {
+            attribute.g.as_deref_mut().into_iter().for_each(|body| raise_graph(body, names));
+            attribute.graphs.iter_mut().for_each(|body| raise_graph(body, names));
+        }
+        if is_default_domain(node.domain.as_deref()) {
+            match node.op() {
+                "Squeeze" | "Unsqueeze" | "ReduceSum" => attribute_to_input(graph, &mut node, "axes", names),
+                "Split" => attribute_to_input(graph, &mut node, "split", names),
+                "Dropout" => node.attribute.retain(|attribute| attribute.name.as_deref() != Some("ratio")),
+                "Softmax" | "LogSoftmax" | "Hardmax" => {
+                    raise_softmax(graph, node, names);
+                    continue;
+                }
+                _ => {}
+            }
+        }
+        graph.node.push(node);
+    }
+}
+
+/// Moves an integer list from an attribute to the node's second input.
+fn attribute_to_input(graph: &mut GraphProto, node: &mut NodeProto, name: &str, names: &mut Names) {
+    let Some(at) = node.attribute.iter().position(|attribute| attribute.name.as_deref() == Some(name)) else {
+        return;
+    };
+    let values = node.attribute.remove(at).ints;
+    let base = node.outputs().next().unwrap_or_default();
+    let input = names.fresh(&format!("{base}_{name}"));
+    graph.initializer.push(tensor::from_int64s(input.clone(), &values));
+    node.input.truncate(1);
+    node.input.push(input);
+}
+
+fn raise_softmax(graph: &mut GraphProto, mut node: NodeProto, names: &mut Names) {
+    let axis = node.int("axis", 1);
+    let input = node.input.first().cloned().unwrap_or_default();
+    let output = node.output.first().cloned().unwrap_or_default();
+    let rank = rank(graph, &input).or_else(|| rank(graph, &output));
+    node.attribute.retain(|attribute| attribute.name.as_deref() != Some("axis"));
+    node.attribute.push(graph::int_attribute("axis", -1));
+    if axis == -1 || rank.is_some_and(|rank| axis == rank - 1) {
+        graph.node.push(node);
+        return;
+    }
+    let [shape, flat, result] =
+        ["shape", "flat", "result"].map(|part| names.fresh(&format!("{output}_{part}")));
+    graph.node.push(graph::node("Shape", names, [input.clone()], [shape.clone()]));
+    let mut flatten = graph::node("Flatten", names, [input], [flat.clone()]);
+    flatten.attribute.push(graph::int_attribute("axis", axis));
+    graph.node.push(flatten);
+    node.input = vec![flat];
+    node.output = vec![result.clone()];
+    graph.node.push(node);
+    graph.node.push(graph::node("Reshape", names, [result, shape], [output]));
+}
+
+/// How many dimensions a value has, where the graph states it.
+fn rank(graph: &GraphProto, name: &str) -> Option<i64> {
+    let stated = graph.value_info.iter().chain(&graph.input).chain(&graph.output);
+    let value = stated.into_iter().find(|value| value.name.as_deref() == Some(name))?;
+    match value.r#type.as_ref()?.value.as_ref()? {
+        TypeValue::Tensor(tensor) => Some(tensor.shape.as_ref()?.dim.len() as i64),
+        _ => None,
+    }
+}

@@ -1,0 +1,95 @@
+//! Numbers in and out of `TensorProto`.
+
+use std::path::Path;
+
+use prost::bytes::Bytes;
+
+use crate::error::OnnxError;
+use crate::external;
+use crate::proto::{TensorProto, elem};
+
+/// The tensor's name, empty where it has none.
+pub(crate) fn name(tensor: &TensorProto) -> String {
+    tensor.name.clone().unwrap_or_default()
+}
+
+/// How many elements the tensor has; `None` for a negative size or one beyond 64 bits.
+pub(crate) fn elements(tensor: &TensorProto) -> Option<u64> {
+    tensor.dims.iter().try_fold(1u64, |product, dim| product.checked_mul(u64::try_from(*dim).ok()?))
+}
+
+/// How many bytes the tensor's data takes in `raw_data` or in a file; `None` for strings and unknown types.
+pub(crate) fn byte_size(tensor: &TensorProto) -> Option<u64> {
+    let elements = elements(tensor)?;
+    // Bits an element, by `TensorProto.DataType`; types below a byte are packed.
+    let bits = match tensor.data_type? {
+        25 | 26 => 2,
+        21..=23 => 4,
+        elem::UINT8 | elem::INT8 | elem::BOOL | 17..=20 | 24 => 8,
+        4 | 5 | elem::FLOAT16 | elem::BFLOAT16 => 16,
+        elem::FLOAT | elem::INT32 | 12 => 32,
+        elem::INT64 | elem::DOUBLE | 13 | 14 => 64,
+        15 => 128,
+        _ => return None,
+    };
+    Some(elements.checked_mul(bits)?.div_ceil(8))
+}
+
+/// The elements of a float32 tensor, wherever they are stored.
+///
+/// # Errors
+/// [`OnnxError::BadTensor`] where the data does not fit the shape, and the errors of external data.
+pub(crate) fn floats(tensor: &TensorProto, folder: Option<&Path>) -> Result<Vec<f32>, OnnxError> {
+    let bad = || OnnxError::BadTensor { tensor: name(tensor) };
+    if tensor.data_type != Some(elem::FLOAT) {
+        return Err(bad());
+    }
+    let values = match &tensor.raw_data {
+        _ if external::is_external(tensor) => from_le(&external::read(tensor, folder)?),
+        Some(raw) => from_le(raw),
+        None => tensor.float_data.clone(),
+    };
+    if Some(values.len() as u64) != elements(tensor) {
+        return Err(bad());
+    }
+    Ok(values)
+}
+
+/// The elements of an inline int64 tensor; `None` where it is something else.
+pub(crate) fn int64s(tensor: &TensorProto) -> Option<Vec<i64>> {
+    if tensor.data_type != Some(elem::INT64) || external::is_external(tensor) {
+        return None;
+    }
+    let values = match &tensor.raw_data {
+        Some(raw) => raw.as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect(),
+        None => tensor.int64_data.clone(),
+    };
+    (Some(values.len() as u64) == elements(tensor)).then_some(values)
+}
+
+fn from_le(raw: &[u8]) -> Vec<f32> {
+    raw.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
+
+/// A tensor with inline data.
+pub(crate) fn new(name: String, data_type: i32, dims: &[i64], raw: impl Into<Bytes>) -> TensorProto {
+    TensorProto {
+        name: Some(name),
+        data_type: Some(data_type),
+        dims: dims.to_vec(),
+        raw_data: Some(raw.into()),
+        ..TensorProto::default()
+    }
+}
+
+/// A float32 tensor.
+pub(crate) fn from_floats(name: String, dims: &[i64], values: &[f32]) -> TensorProto {
+    let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    new(name, elem::FLOAT, dims, raw)
+}
+
+/// A one-dimensional int64 tensor.
+pub(crate) fn from_int64s(name: String, values: &[i64]) -> TensorProto {
+    let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    new(name, elem::INT64, &[values.len() as i64], raw)
+}

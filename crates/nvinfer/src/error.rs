@@ -1,0 +1,346 @@
+//! What can go wrong, and what mends it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::version::Version;
+
+/// A method, flag or value that this version of TensorRT does not have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{what}` does not exist in {version}")]
+pub struct Unsupported {
+    /// The name in NVIDIA's headers.
+    pub what: &'static str,
+    /// The version that was asked for it.
+    pub version: Version,
+}
+
+/// One library name that was tried, and what the loader said to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// A path, or a bare name for the system's loader.
+    pub name: PathBuf,
+    /// The reason why it was not used.
+    pub reason: String,
+}
+
+/// Why no TensorRT could be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// No library of any name was there.
+    #[error("no TensorRT library found{}", list(tried))]
+    NotFound {
+        /// Every name, in the order of the search.
+        tried: Vec<Attempt>,
+    },
+    /// A library is there and cannot be loaded: not a library, of another architecture, or one of its own is missing.
+    #[error("TensorRT library `{}` does not load: {reason}", path.display())]
+    Broken {
+        /// The library.
+        path: PathBuf,
+        /// The loader's words.
+        reason: String,
+    },
+    /// TensorRT is there without its ONNX parser.
+    #[error("TensorRT library `{}` has no ONNX parser beside it{}", library.display(), list(tried))]
+    NoParser {
+        /// The library that was found.
+        library: PathBuf,
+        /// Every parser name tried.
+        tried: Vec<Attempt>,
+    },
+    /// A file has the right name and is something else.
+    #[error("`{}` is not the library it is named after: no symbol `{symbol}`", path.display())]
+    NoSymbol {
+        /// The library.
+        path: PathBuf,
+        /// What it does not export.
+        symbol: &'static str,
+    },
+    /// The library's version is in none of the tables; calling it would be a guess.
+    #[error("TensorRT library `{}` is of a version with an unknown interface: {number}", path.display())]
+    UnknownVersion {
+        /// The library.
+        path: PathBuf,
+        /// What `getInferLibVersion()` returned.
+        number: i32,
+    },
+    /// Another TensorRT is in use; two in one process would share symbols and the global logger.
+    #[error("another TensorRT is loaded already: `{}` instead of `{}`", loaded.display(), wanted.display())]
+    OnePerProcess {
+        /// The one in use.
+        loaded: PathBuf,
+        /// The one asked for.
+        wanted: PathBuf,
+    },
+}
+
+impl LoadError {
+    /// What a user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            LoadError::NotFound { .. } => {
+                "install TensorRT (on a Jetson: `sudo apt install nvidia-tensorrt`), or name \
+                                           the folder of its libraries in the device's configuration"
+                    .into()
+            }
+            LoadError::Broken { path, .. } => {
+                format!("run `ldd {}` to see what is missing, and reinstall TensorRT", path.display())
+            }
+            LoadError::NoParser { .. } => {
+                "install the ONNX parser of the same version (on a Jetson: `sudo apt install \
+                                           libnvonnxparsers8` or `libnvonnxparsers10`)"
+                    .into()
+            }
+            LoadError::NoSymbol { path, .. } => format!("replace `{}` by NVIDIA's library", path.display()),
+            LoadError::UnknownVersion { .. } => {
+                "update the agent, or use TensorRT 8.0 to 8.6, 10.x, 11.x or \
+                                                 TensorRT-RTX 1.3 to 1.7"
+                    .into()
+            }
+            LoadError::OnePerProcess { .. } => "use one TensorRT per process".into(),
+        })
+    }
+}
+
+/// An error that TensorRT reported to the error recorder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedError {
+    /// `nvinfer1::ErrorCode`.
+    pub code: i32,
+    /// TensorRT's words.
+    pub description: String,
+}
+
+impl fmt::Display for RecordedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}] {}", self.code, self.description)
+    }
+}
+
+/// An error of the ONNX parser.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParserError {
+    /// `nvonnxparser::ErrorCode`.
+    pub code: i32,
+    /// The parser's words.
+    pub description: String,
+    /// The node's position in the graph; `None` when the error is not about a node.
+    pub node: Option<usize>,
+    /// The node's name, empty if the model gives none. `None` for TensorRT 8, which does not tell.
+    pub node_name: Option<String>,
+    /// The node's operator. `None` for TensorRT 8, which does not tell.
+    pub operator: Option<String>,
+    /// The parser's source file.
+    pub file: String,
+    /// The line in it.
+    pub line: i32,
+    /// The function there.
+    pub function: String,
+}
+
+impl fmt::Display for ParserError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(node) = self.node {
+            write!(f, "node {node}")?;
+            if let Some(name) = self.node_name.as_deref().filter(|name| !name.is_empty()) {
+                write!(f, " `{name}`")?;
+            }
+            if let Some(operator) = self.operator.as_deref().filter(|operator| !operator.is_empty()) {
+                write!(f, " ({operator})")?;
+            }
+            f.write_str(": ")?;
+        }
+        f.write_str(self.description.trim())
+    }
+}
+
+/// What TensorRT refused to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// This version has no such method, flag or value.
+    #[error(transparent)]
+    Unsupported(#[from] Unsupported),
+    /// A call did not do what its slot promises, so the tables do not describe this library. Give up: any further
+    /// call may crash.
+    #[error("{version} does not have the expected interface: `{method}` gave {found} instead of {expected}")]
+    AbiMismatch {
+        /// The method whose answer is wrong.
+        method: &'static str,
+        /// The library's version.
+        version: Version,
+        /// The answer that a known library gives.
+        expected: String,
+        /// The answer.
+        found: String,
+    },
+    /// TensorRT returned no object.
+    #[error("`{method}` failed{}", list(recorded))]
+    Creation {
+        /// The method that should have made it.
+        method: &'static str,
+        /// What TensorRT reported meanwhile.
+        recorded: Vec<RecordedError>,
+    },
+    /// The ONNX parser did not accept the model.
+    #[error("TensorRT's ONNX parser refuses the model{}", list(errors))]
+    Parse {
+        /// All its errors.
+        errors: Vec<ParserError>,
+    },
+    /// TensorRT did not accept a setting.
+    #[error("`{method}` refuses {value}{}", list(recorded))]
+    Rejected {
+        /// The method.
+        method: &'static str,
+        /// What it was given.
+        value: String,
+        /// What TensorRT reported meanwhile.
+        recorded: Vec<RecordedError>,
+    },
+    /// The builder made no engine.
+    #[error("TensorRT built no engine{}", list(recorded))]
+    Build {
+        /// What TensorRT reported; more is in its log.
+        recorded: Vec<RecordedError>,
+    },
+    /// The progress callback asked to stop, and the builder did.
+    #[error("the build was cancelled")]
+    Cancelled,
+    /// A name or path cannot be given to C++.
+    #[error("a NUL byte is in the {what}: {text:?}")]
+    Nul {
+        /// What it is.
+        what: &'static str,
+        /// The text with the NUL.
+        text: String,
+    },
+    /// A shape that TensorRT's types cannot hold: more than 8 dimensions, or an extent too large for its version.
+    #[error("the shape of `{input}` does not fit: {shape:?}")]
+    Shape {
+        /// The input.
+        input: String,
+        /// The shape asked for.
+        shape: Vec<i64>,
+    },
+    /// Two objects of different builders were to work together.
+    #[error("the {what} is of another builder")]
+    Foreign {
+        /// The object passed.
+        what: &'static str,
+    },
+}
+
+impl Error {
+    /// What a user can do about it; `None` for mistakes in the calling program.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Error::Unsupported(_) => "use another TensorRT, or leave out the setting that needs it".into(),
+            Error::AbiMismatch { version, .. } => {
+                format!(
+                    "report this with the exact package of {version}; building with trtexec avoids the interface"
+                )
+            }
+            Error::Creation { .. } => "see TensorRT's log: often there is no usable GPU, or no memory".into(),
+            Error::Parse { .. } => {
+                "export the model with operators that this TensorRT supports, or simplify it; the \
+                                    nodes are named above"
+                    .into()
+            }
+            Error::Rejected { .. } => {
+                "see TensorRT's log, and check the shapes and the workspace of the model".into()
+            }
+            Error::Build { .. } => {
+                "see TensorRT's log; check the model's shapes, its workspace and the device's memory".into()
+            }
+            Error::Cancelled => return None,
+            Error::Nul { .. } => "remove the NUL byte".into(),
+            Error::Shape { input, .. } => format!("correct the shapes of `{input}`: at most 8 dimensions"),
+            Error::Foreign { .. } => return None,
+        })
+    }
+}
+
+/// `: first; second; …`, or nothing.
+fn list<T: fmt::Display>(items: &[T]) -> String {
+    let items: Vec<String> = items.iter().map(T::to_string).collect();
+    if items.is_empty() { String::new() } else { format!(": {}", items.join("; ")) }
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` ({})", self.name.display(), self.reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt() -> Vec<Attempt> {
+        vec![Attempt { name: "/lib/libnvinfer.so.10".into(), reason: "no such file".into() }]
+    }
+
+    #[test]
+    fn every_load_error_names_its_file_and_has_a_hint() {
+        let path = PathBuf::from("/lib/libnvinfer.so.10");
+        let all = [
+            LoadError::NotFound { tried: attempt() },
+            LoadError::Broken { path: path.clone(), reason: "invalid ELF header".into() },
+            LoadError::NoParser { library: path.clone(), tried: attempt() },
+            LoadError::NoSymbol { path: path.clone(), symbol: "getInferLibVersion" },
+            LoadError::UnknownVersion { path: path.clone(), number: 90300 },
+            LoadError::OnePerProcess { loaded: path, wanted: "/other".into() },
+        ];
+        for error in all {
+            assert!(error.to_string().contains("/lib/libnvinfer.so.10"), "{error}");
+            assert!(error.hint().is_some(), "{error}");
+        }
+    }
+
+    #[test]
+    fn every_error_a_user_can_cause_has_a_hint() {
+        let version = Version::from_number(10701).unwrap();
+        let recorded = vec![RecordedError { code: 4, description: "bad".into() }];
+        let of_users = [
+            Error::Unsupported(Unsupported { what: "VTensor::setDynamicRange", version }),
+            Error::AbiMismatch { method: "m", version, expected: "1".into(), found: "2".into() },
+            Error::Creation { method: "m", recorded: recorded.clone() },
+            Error::Parse { errors: vec![] },
+            Error::Rejected { method: "m", value: "v".into(), recorded: recorded.clone() },
+            Error::Build { recorded },
+            Error::Nul { what: "path", text: "a\0b".into() },
+            Error::Shape { input: "x".into(), shape: vec![1; 9] },
+        ];
+        for error in of_users {
+            assert!(error.hint().is_some(), "{error}");
+        }
+        assert_eq!(Error::Cancelled.hint(), None);
+        assert_eq!(Error::Foreign { what: "config" }.hint(), None);
+    }
+
+    #[test]
+    fn a_build_error_carries_the_words_of_tensorrt() {
+        let recorded = vec![RecordedError { code: 4, description: "no profile".into() }];
+        assert_eq!(Error::Build { recorded }.to_string(), "TensorRT built no engine: [4] no profile");
+    }
+
+    #[test]
+    fn a_parser_error_names_the_node_as_far_as_it_is_known() {
+        let mut error = ParserError {
+            code: 8,
+            description: "no plugin found".into(),
+            node: Some(3),
+            node_name: Some("head/act".into()),
+            operator: Some("Gelu".into()),
+            file: "f.cpp".into(),
+            line: 1,
+            function: "f".into(),
+        };
+        assert_eq!(error.to_string(), "node 3 `head/act` (Gelu): no plugin found");
+        (error.node_name, error.operator) = (None, None);
+        assert_eq!(error.to_string(), "node 3: no plugin found");
+        error.node = None;
+        assert_eq!(error.to_string(), "no plugin found");
+    }
+}

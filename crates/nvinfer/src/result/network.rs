@@ -1,0 +1,122 @@
+//! `INetworkDefinition`, `ITensor` and `ILayer`.
+
+use std::rc::Rc;
+
+use super::builder::Builder;
+use super::{Owned, expect};
+use crate::error::{Error, Unsupported};
+use crate::sys::object::{Handle, Method, call};
+use crate::sys::slots::layer::{self, VLayer};
+use crate::sys::slots::network::{self, VNetworkDefinition};
+use crate::sys::slots::tensor::{self, VTensor};
+use crate::sys::types::{Dims64, Ptr};
+use crate::sys::vtable::copy_text;
+use crate::version::Family;
+
+/// A network; its tensors and layers belong to it.
+pub struct Network {
+    object: Owned<VNetworkDefinition>,
+    pub(crate) builder: Rc<Builder>,
+}
+
+/// What a tensor says of itself.
+pub struct Tensor {
+    /// Its name.
+    pub name: String,
+    /// `DataType`, as a number.
+    pub data_type: i32,
+    /// Its shape.
+    pub dims: Dims64,
+}
+
+type Count = Method<VNetworkDefinition, unsafe extern "C" fn(Ptr) -> i32>;
+type Item = Method<VNetworkDefinition, unsafe extern "C" fn(Ptr, i32) -> Ptr>;
+
+impl Network {
+    /// Makes an empty network and checks on it that the slots are where the table says.
+    pub fn new(builder: Rc<Builder>, flags: u32) -> Result<Network, Error> {
+        let public = builder.create_network(flags)?;
+        // SAFETY: a new network or null.
+        let object = unsafe { Owned::new(builder.version(), public) };
+        let object = object.ok_or_else(|| builder.creation("VBuilder::createNetworkV2"))?;
+        let network = Network { object, builder };
+        network.check_interface()?;
+        Ok(network)
+    }
+
+    fn check_interface(&self) -> Result<(), Error> {
+        let object = self.object.0;
+        for name in [c"canary", c""] {
+            // SAFETY: TensorRT copies the name, and returns its copy, which lives as long as the network.
+            let found = unsafe {
+                call!(object, network::SET_NAME, name.as_ptr())?;
+                copy_text(call!(object, network::GET_NAME)?)
+            };
+            expect(object.version, network::GET_NAME.name, &*name.to_string_lossy(), &*found)?;
+        }
+        Ok(())
+    }
+
+    /// The inputs.
+    pub fn inputs(&self) -> Result<Vec<Tensor>, Unsupported> {
+        self.each(&network::GET_NB_INPUTS, &network::GET_INPUT, describe)
+    }
+
+    /// The outputs.
+    pub fn outputs(&self) -> Result<Vec<Tensor>, Unsupported> {
+        self.each(&network::GET_NB_OUTPUTS, &network::GET_OUTPUT, describe)
+    }
+
+    /// The names of the layers, in the order of the network.
+    pub fn layer_names(&self) -> Result<Vec<String>, Unsupported> {
+        self.each(&network::GET_NB_LAYERS, &network::GET_LAYER, |layer: Handle<VLayer>| {
+            // SAFETY: no arguments; the name lives as long as the layer.
+            unsafe { Ok(copy_text(call!(layer, layer::GET_NAME)?)) }
+        })
+    }
+
+    /// How many layers there are.
+    pub fn layer_count(&self) -> Result<usize, Unsupported> {
+        // SAFETY: no arguments.
+        Ok(unsafe { call!(self.object.0, network::GET_NB_LAYERS) }?.max(0) as usize)
+    }
+
+    /// Reads all items of one kind; `C` is the class of what `item` returns.
+    fn each<C, T>(
+        &self,
+        count: &Count,
+        item: &Item,
+        read: impl Fn(Handle<C>) -> Result<T, Unsupported>,
+    ) -> Result<Vec<T>, Unsupported> {
+        // SAFETY: no arguments.
+        let count = unsafe { call!(self.object.0, count) }?;
+        let mut items = Vec::new();
+        for index in 0..count {
+            // SAFETY: the index is below the count; the item belongs to the network, which is alive.
+            let handle = unsafe {
+                let public = call!(self.object.0, item, index)?;
+                Handle::forwarding(self.object.0.version, public)
+            };
+            if let Some(handle) = handle {
+                items.push(read(handle)?);
+            }
+        }
+        Ok(items)
+    }
+
+    pub(super) fn public(&self) -> Ptr {
+        self.object.0.public
+    }
+}
+
+fn describe(handle: Handle<VTensor>) -> Result<Tensor, Unsupported> {
+    // SAFETY: none of them takes arguments; 8.x returns the narrow Dims; the name lives as long as the tensor.
+    unsafe {
+        let dims = match handle.version.family {
+            Family::V8 => call!(handle, tensor::GET_DIMENSIONS_32)?.into(),
+            _ => call!(handle, tensor::GET_DIMENSIONS_64)?,
+        };
+        let name = copy_text(call!(handle, tensor::GET_NAME)?);
+        Ok(Tensor { name, data_type: call!(handle, tensor::GET_TYPE)?, dims })
+    }
+}

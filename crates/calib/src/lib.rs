@@ -1,1 +1,26 @@
-//! Stub.
+//! Histograms of activations, calibration algorithms and TensorRT INT8 calibration tables.
+//!
+//! The way of the data: every activation is counted into a [`Histogram`]; an [`Algorithm`] turns each
+//! histogram into a [`Threshold`]; thresholds become the entries of a [`CalibrationTable`], and a
+//! [`Sidecar`] beside it records what the table was made of, so that a stale one can be told.
+//!
+//! The crate is pure: it reads no file, prints nothing, knows no backend and holds no `unsafe`. The host and
+//! the device agent depend on it; it depends on none of our other crates. Tables and sidecars are untrusted
+//! bytes here: their parsers have size caps, return typed errors with line numbers, and are fuzzed.
+
+mod algorithm;
+mod digest;
+mod entropy;
+mod histogram;
+mod rebin;
+pub mod sidecar;
+mod sniff;
+pub mod table;
+
+pub use algorithm::{Algorithm, CalibError, Threshold, entropy_threshold};
+pub use digest::{Digest, DigestError};
+pub use entropy::{EntropyParams, FirstBin, QSource};
+pub use histogram::{FINE, Histogram, HistogramParts};
+pub use sidecar::Sidecar;
+pub use sniff::{Kind, sniff};
+pub use table::CalibrationTable;

@@ -1,0 +1,195 @@
+//! From a histogram to a threshold and a scale.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::entropy::{self, EntropyParams};
+use crate::histogram::Histogram;
+use crate::table::TableAlgorithm;
+
+/// How a threshold is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// The threshold whose quantized histogram diverges least from the original (Kullback-Leibler).
+    #[default]
+    #[serde(rename = "entropy")]
+    EntropyCalibration2,
+    /// The greatest magnitude: nothing is clipped.
+    #[serde(rename = "minmax")]
+    MinMax,
+}
+
+impl Algorithm {
+    /// All of them, in the order in which messages list them.
+    pub const ALL: [Self; 2] = [Self::EntropyCalibration2, Self::MinMax];
+
+    /// The name in configuration files and sidecars.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EntropyCalibration2 => "entropy",
+            Self::MinMax => "minmax",
+        }
+    }
+
+    /// The word for the header of a table of these thresholds.
+    ///
+    /// TensorRT uses scales as they are, so a table of MinMax scales also works under an
+    /// `EntropyCalibration2` header, and only under that one in trtexec.
+    pub fn table_algorithm(self) -> TableAlgorithm {
+        match self {
+            Self::EntropyCalibration2 => TableAlgorithm::EntropyCalibration2,
+            Self::MinMax => TableAlgorithm::MinMaxCalibration,
+        }
+    }
+
+    /// The threshold of one tensor, with default parameters.
+    ///
+    /// # Errors
+    /// A [`CalibError`] saying why this tensor has no scale; the table goes without it, and TensorRT then
+    /// keeps the tensor out of INT8.
+    pub fn threshold(self, histogram: &Histogram) -> Result<Threshold, CalibError> {
+        match self {
+            Self::EntropyCalibration2 => entropy_threshold(histogram, &EntropyParams::default()),
+            Self::MinMax => {
+                Threshold { value: f64::from(range(histogram)?), bin: None, divergence: None }.checked()
+            }
+        }
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Algorithm {
+    type Err = CalibError;
+
+    fn from_str(text: &str) -> Result<Self, CalibError> {
+        Self::ALL
+            .into_iter()
+            .find(|algorithm| algorithm.name() == text)
+            .ok_or_else(|| CalibError::UnknownAlgorithm { found: text.to_owned() })
+    }
+}
+
+/// The magnitude that INT8's 127 stands for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Threshold {
+    /// The magnitude; entropy's may exceed the greatest one by half a bin.
+    pub value: f64,
+    /// How many bins entropy kept; `None` for other algorithms.
+    pub bin: Option<usize>,
+    /// The least divergence, in nats; `None` for other algorithms.
+    pub divergence: Option<f64>,
+}
+
+impl Threshold {
+    /// The scale of a calibration table: `value / 127`, rounded once.
+    pub fn scale(&self) -> f32 {
+        (self.value / 127.0) as f32
+    }
+
+    /// A scale must be a positive number for TensorRT to use it.
+    fn checked(self) -> Result<Self, CalibError> {
+        if self.scale() > 0.0 { Ok(self) } else { Err(CalibError::TooSmall { threshold: self.value }) }
+    }
+}
+
+/// The threshold by entropy with other than the default parameters.
+///
+/// # Errors
+/// As [`Algorithm::threshold`], and [`CalibError::Params`].
+pub fn entropy_threshold(histogram: &Histogram, params: &EntropyParams) -> Result<Threshold, CalibError> {
+    params.check()?;
+    let amax = f64::from(range(histogram)?);
+    let best = entropy::search(&histogram.rebin(params.bins), params);
+    let value = (best.bin as f64 + 0.5) * amax / params.bins as f64;
+    Threshold { value, bin: Some(best.bin), divergence: Some(best.divergence) }.checked()
+}
+
+/// The greatest magnitude, if the tensor has a range at all.
+fn range(histogram: &Histogram) -> Result<f32, CalibError> {
+    match histogram.amax() {
+        Some(amax) if amax > 0.0 => Ok(amax),
+        Some(_) => Err(CalibError::AllZero { count: histogram.count() }),
+        None if histogram.nan() == 0 && histogram.infinite() == 0 => Err(CalibError::NeverSeen),
+        None => Err(CalibError::NotFinite { nan: histogram.nan(), infinite: histogram.infinite() }),
+    }
+}
+
+/// Why there is no threshold.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum CalibError {
+    /// The tensor never had a value.
+    #[error("the tensor had no value during calibration")]
+    NeverSeen,
+    /// Every value was zero.
+    #[error("every value of the tensor was 0 during calibration; values seen: {count}")]
+    AllZero {
+        /// How many.
+        count: u64,
+    },
+    /// Every value was NaN or infinite.
+    #[error("no value of the tensor was finite during calibration; NaN: {nan}, infinite: {infinite}")]
+    NotFinite {
+        /// The number of NaN.
+        nan: u64,
+        /// The number of infinities.
+        infinite: u64,
+    },
+    /// The scale is below the least binary32.
+    #[error("the tensor's range is too small for a scale: {threshold:e}")]
+    TooSmall {
+        /// The threshold.
+        threshold: f64,
+    },
+    /// Parameters of the entropy search contradict each other.
+    #[error("the entropy parameter `{name}` must be {wanted}: {found}")]
+    Params {
+        /// The parameter.
+        name: &'static str,
+        /// What it must be.
+        wanted: String,
+        /// What it is.
+        found: usize,
+    },
+    /// Parts of a histogram contradict each other.
+    #[error("the histogram is damaged: {reason}")]
+    Histogram {
+        /// How.
+        reason: &'static str,
+    },
+    /// There is no such algorithm.
+    #[error("unknown calibration algorithm: `{found}`")]
+    UnknownAlgorithm {
+        /// The name.
+        found: String,
+    },
+}
+
+impl CalibError {
+    /// What mends it, in one sentence.
+    pub fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::NeverSeen => "check that the tensor is computed for the calibration's shapes",
+            Self::AllZero { .. } => {
+                "calibrate with more varied images, or leave the tensor in higher precision"
+            }
+            Self::NotFinite { .. } => {
+                "check `preprocess` and the model in FP32: a tensor of infinities, such as a mask, has no scale"
+            }
+            Self::TooSmall { .. } => "check `preprocess`: the input may be scaled twice",
+            Self::Params { .. } => "leave the parameter out for its default",
+            Self::Histogram { .. } => "run `trt-deploy calibrate` again to count anew",
+            Self::UnknownAlgorithm { .. } => {
+                let names = Algorithm::ALL.map(|algorithm| format!("`{algorithm}`")).join(" or ");
+                return Some(format!("set `algorithm` to {names}"));
+            }
+        };
+        Some(text.to_owned())
+    }
+}

@@ -1,0 +1,255 @@
+//! The entropy search: which part of the range to keep.
+//!
+//! The histogram has 2048 bins over `[0, amax]`, the first of which is discarded (zeros and near-zeros carry
+//! no information about the range). For each `i` from 128 to 2048:
+//!
+//! - `P` is the first `i` bins, everything beyond added to the last of them, as clipping does;
+//! - `Q` is the first `i` bins (without that tail) quantized to 127 levels: level `l` covers the bins from
+//!   `l*i/127` to `(l+1)*i/127`, both rounded down, and its count is spread evenly over its bins that are not
+//!   empty;
+//! - the loss is `KL(P || Q)` of both, normalized. Where `Q` is 0 and `P` is not (the tail on an empty bin), it
+//!   is infinite.
+//!
+//! The threshold is the centre of bin `i` for the `i` of least loss, the greatest such `i` if there are
+//! several: `(i + 0.5) * amax / 2048`. With `i = 2048` nothing is clipped, and there the tail is empty and
+//! the loss finite, so that there always is a result.
+//!
+//! Sources: NVIDIA's MLPerf Inference v0.5 submission (`closed/NVIDIA/calibration.md`) for the discarded bin,
+//! the 127 levels and the centre; S. Migacz, "8-bit inference with TensorRT" (GTC 2017) for 2048 bins, `i` from
+//! 128 and `Q` without the tail. Tables written by TensorRT show `i = 2048` and `i = 2047` as 2048.5/2048/127
+//! (`3c010a14`) and 2047.5/2048/127 (`3c00f9f4`). How levels are cut and how ties and infinite losses count is
+//! our choice; nothing is known to be bit-equal to TensorRT.
+//!
+//! `Q` is constant within a level, so a level needs two prefix sums instead of its bins, and for the about 127
+//! neighbouring `i` with the same two widths of levels, logarithms are shared: 35 thousand of them per tensor.
+
+use serde::{Deserialize, Serialize};
+
+use crate::CalibError;
+
+/// What happens to the first bin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FirstBin {
+    /// It counts as empty.
+    #[default]
+    Discard,
+    /// It counts like any other.
+    Keep,
+}
+
+/// What `Q` is made from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum QSource {
+    /// The kept bins as they are.
+    #[default]
+    WithoutTail,
+    /// The kept bins with the tail in the last one, that is, `P`.
+    WithTail,
+}
+
+/// Parameters of the entropy search. The default is what is known of TensorRT's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EntropyParams {
+    /// Bins over `[0, amax]`.
+    pub bins: usize,
+    /// The least number of bins kept.
+    pub start: usize,
+    /// The step between numbers of bins tried; `bins` itself is always tried.
+    pub stride: usize,
+    /// Levels of `Q`: 127 for the positive half of INT8.
+    pub levels: usize,
+    /// What happens to the first bin.
+    pub first_bin: FirstBin,
+    /// What `Q` is made from.
+    pub q_source: QSource,
+}
+
+impl Default for EntropyParams {
+    fn default() -> Self {
+        Self {
+            bins: 2048,
+            start: 128,
+            stride: 1,
+            levels: 127,
+            first_bin: FirstBin::default(),
+            q_source: QSource::default(),
+        }
+    }
+}
+
+/// More bins than there are in a histogram would only be interpolated.
+const MAX_BINS: usize = crate::histogram::FINE;
+
+impl EntropyParams {
+    /// # Errors
+    /// [`CalibError::Params`] unless `1 <= levels <= start <= bins <= 16384`, `bins >= 2` and `stride >= 1`.
+    pub fn check(&self) -> Result<(), CalibError> {
+        for (name, found, least, most) in [
+            ("bins", self.bins, 2, MAX_BINS),
+            ("levels", self.levels, 1, self.start),
+            ("start", self.start, 1, self.bins),
+            ("stride", self.stride, 1, self.bins),
+        ] {
+            if !(least..=most).contains(&found) {
+                return Err(CalibError::Params { name, wanted: format!("{least} to {most}"), found });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The bins kept at least loss.
+pub(crate) struct Best {
+    pub bin: usize,
+    pub divergence: f64,
+}
+
+/// Searches checked parameters over `counts` of `params.bins` bins, the last of which is not empty.
+pub(crate) fn search(counts: &[u64], params: &EntropyParams) -> Best {
+    let sums = Sums::new(counts, params.first_bin);
+    let mut rows = LevelRows::new(&sums);
+    let mut best = Best { bin: params.bins, divergence: f64::INFINITY };
+    let strided = (params.start..params.bins).step_by(params.stride);
+    for kept in strided.chain([params.bins]) {
+        rows.widen_to(kept / params.levels);
+        let divergence = divergence(&sums, &rows, kept, params);
+        if divergence <= best.divergence {
+            best = Best { bin: kept, divergence };
+        }
+    }
+    best
+}
+
+/// `KL(P || Q) = (sum P ln P - sum P ln Q) / |P| - ln |P| + ln |Q|`, with P and Q not normalized.
+fn divergence(sums: &Sums, rows: &LevelRows<'_>, kept: usize, params: &EntropyParams) -> f64 {
+    let (width, wider) = (kept / params.levels, kept % params.levels);
+    // P ln Q of all levels but the last, which has the tail. Levels start at `l * kept / levels`.
+    let (mut start, mut remainder, mut cross) = (0, 0, 0.0);
+    for _ in 1..params.levels {
+        remainder += wider;
+        let extra = usize::from(remainder >= params.levels);
+        remainder -= extra * params.levels;
+        cross += rows.term(start, extra);
+        start += width + extra;
+    }
+
+    let total = sums.count(0, sums.bins());
+    let tail = sums.count(kept, sums.bins());
+    let (inside, used) = (sums.count(start, kept), sums.used(start, kept));
+    let last = sums.count(kept - 1, kept);
+    let fresh = last == 0.0 && tail > 0.0;
+    let (q_total, q_last, q_used) = match params.q_source {
+        QSource::WithoutTail if fresh => return f64::INFINITY,
+        QSource::WithoutTail => (total - tail, inside, used),
+        QSource::WithTail => (total, inside + tail, used + f64::from(u8::from(fresh))),
+    };
+    if q_total == 0.0 {
+        return f64::INFINITY;
+    }
+    let p_last = inside + tail;
+    if p_last > 0.0 {
+        cross += p_last * (q_last / q_used).ln();
+    }
+    let own = sums.x_ln_x(kept - 1) + x_ln_x(last + tail);
+    ((own - cross) / total - total.ln() + q_total.ln()).max(0.0)
+}
+
+fn x_ln_x(x: f64) -> f64 {
+    if x > 0.0 { x * x.ln() } else { 0.0 }
+}
+
+/// Prefix sums over the bins. Counts below 2^53 are exact as `f64`.
+struct Sums {
+    counts: Vec<u64>,
+    used: Vec<u32>,
+    x_ln_x: Vec<f64>,
+}
+
+impl Sums {
+    fn new(counts: &[u64], first_bin: FirstBin) -> Self {
+        let length = counts.len() + 1;
+        let mut sums = Self {
+            counts: Vec::with_capacity(length),
+            used: Vec::with_capacity(length),
+            x_ln_x: Vec::with_capacity(length),
+        };
+        let (mut sum, mut used, mut own) = (0u64, 0u32, 0.0);
+        for bin in 0..length {
+            sums.counts.push(sum);
+            sums.used.push(used);
+            sums.x_ln_x.push(own);
+            let count = match counts.get(bin) {
+                Some(&count) if bin > 0 || first_bin == FirstBin::Keep => count,
+                _ => 0,
+            };
+            sum += count;
+            used += u32::from(count > 0);
+            own += x_ln_x(count as f64);
+        }
+        sums
+    }
+
+    fn bins(&self) -> usize {
+        self.counts.len() - 1
+    }
+
+    /// The count of the bins from `start` to before `end`.
+    fn count(&self, start: usize, end: usize) -> f64 {
+        (self.counts[end] - self.counts[start]) as f64
+    }
+
+    /// How many bins from `start` to before `end` are not empty.
+    fn used(&self, start: usize, end: usize) -> f64 {
+        f64::from(self.used[end] - self.used[start])
+    }
+
+    /// The sum of `x ln x` over the bins before `end`.
+    fn x_ln_x(&self, end: usize) -> f64 {
+        self.x_ln_x[end]
+    }
+}
+
+/// `S ln (S / n)` of every level of two widths: S is its count, n how many of its bins are not empty.
+struct LevelRows<'a> {
+    sums: &'a Sums,
+    width: usize,
+    /// By start of the level; for `width` and `width + 1`.
+    rows: [Vec<f64>; 2],
+}
+
+impl<'a> LevelRows<'a> {
+    fn new(sums: &'a Sums) -> Self {
+        Self { sums, width: 0, rows: [Vec::new(), Vec::new()] }
+    }
+
+    /// Makes the rows for `width` and `width + 1`.
+    fn widen_to(&mut self, width: usize) {
+        if width == self.width {
+            return;
+        }
+        let narrow = if width == self.width + 1 && self.width > 0 {
+            std::mem::take(&mut self.rows[1])
+        } else {
+            self.row(width)
+        };
+        self.rows = [narrow, self.row(width + 1)];
+        self.width = width;
+    }
+
+    fn row(&self, width: usize) -> Vec<f64> {
+        let term = |start: usize| {
+            let end = (start + width).min(self.sums.bins());
+            let count = self.sums.count(start, end);
+            if count > 0.0 { count * (count / self.sums.used(start, end)).ln() } else { 0.0 }
+        };
+        (0..self.sums.bins()).map(term).collect()
+    }
+
+    /// The term of the level that starts at `start` and has `extra` (0 or 1) bins more than the lesser width.
+    fn term(&self, start: usize, extra: usize) -> f64 {
+        self.rows[extra][start]
+    }
+}

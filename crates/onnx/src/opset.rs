@@ -10,7 +10,7 @@ use crate::tensor;
 const OLDEST: i64 = 11;
 pub(crate) const WANTED: i64 = 13;
 /// The file format of operator set 13; before format 4 every initializer had to be an input.
-const IR_VERSION: i64 = 7;
+pub(crate) const IR_VERSION: i64 = 7;
 
 /// Raises the default operator set to 13; returns `(from, to)`, or `None` where it was 13 or newer already.
 ///

@@ -44,31 +44,19 @@ pub(crate) fn floats(tensor: &TensorProto, folder: Option<&Path>) -> Result<Vec<
     if tensor.data_type != Some(elem::FLOAT) {
         return Err(bad());
     }
-    let values = match &tensor.raw_data {
-        _ if external::is_external(tensor) => from_le(&external::read(tensor, folder)?),
-        Some(raw) => from_le(raw),
-        None => tensor.float_data.clone(),
+    let raw = match &tensor.raw_data {
+        _ if external::is_external(tensor) => Some(external::read(tensor, folder)?),
+        raw => raw.clone(),
     };
-    if Some(values.len() as u64) != elements(tensor) {
-        return Err(bad());
-    }
-    Ok(values)
-}
-
-/// The elements of an inline int64 tensor; `None` where it is something else.
-pub(crate) fn int64s(tensor: &TensorProto) -> Option<Vec<i64>> {
-    if tensor.data_type != Some(elem::INT64) || external::is_external(tensor) {
-        return None;
-    }
-    let values = match &tensor.raw_data {
-        Some(raw) => raw.as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect(),
-        None => tensor.int64_data.clone(),
+    let fits = match &raw {
+        Some(raw) => Some(raw.len() as u64) == byte_size(tensor),
+        None => Some(tensor.float_data.len() as u64) == elements(tensor),
     };
-    (Some(values.len() as u64) == elements(tensor)).then_some(values)
-}
-
-fn from_le(raw: &[u8]) -> Vec<f32> {
-    raw.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    match raw {
+        _ if !fits => Err(bad()),
+        Some(raw) => Ok(raw.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()),
+        None => Ok(tensor.float_data.clone()),
+    }
 }
 
 /// A tensor with inline data.

@@ -1,1 +1,90 @@
-fn main() {}
+//! `trt-agent`: the daemon on the device.
+//!
+//! It stores models and calibration tables by content, builds engines in a worker process with the TensorRT it finds,
+//! and switches `models/<name>/current` when an engine is complete. It listens on a Unix socket only; SSH is the way
+//! in (`trt-agent connect`). The words it exchanges are `trt-wire`'s, the decisions are `trt-plan`'s.
+
+mod config;
+mod connect;
+mod daemon;
+mod deploy;
+mod facts;
+mod store;
+mod supervise;
+mod worker;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use config::Config;
+
+/// Builds and activates TensorRT engines on this device.
+#[derive(Debug, Parser)]
+#[command(name = "trt-agent", version)]
+struct Cli {
+    /// The agent's configuration [default: /etc/trt-agent/config.yaml, else ~/.config/trt-agent/config.yaml]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve deployments on a Unix socket until SIGTERM
+    Daemon,
+    /// Join stdin and stdout to the daemon's socket; what `trt-deploy` runs over SSH
+    Connect {
+        /// The socket, instead of the configuration's
+        #[arg(long, value_name = "PATH")]
+        socket: Option<PathBuf>,
+    },
+    /// Print what the agent knows about this device, as JSON
+    Facts,
+    /// Do one job given on stdin; the daemon runs this
+    #[command(hide = true)]
+    Worker,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Worker => return worker::main(),
+        Command::Daemon => Config::load(cli.config.as_deref()).map_err(Into::into).and_then(daemon::run),
+        Command::Facts => Config::load(cli.config.as_deref()).map_err(Into::into).and_then(print_facts),
+        Command::Connect { socket } => socket
+            .map_or_else(|| Config::load(cli.config.as_deref()).map(|config| config.socket), Ok)
+            .map_err(Into::into)
+            .and_then(|socket| connect::run(&socket).map_err(Into::into)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report(error.as_ref()),
+    }
+}
+
+fn print_facts(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+    let facts = facts::Gatherer::new(config.into()).gather();
+    println!("{}", serde_json::to_string_pretty(&facts)?);
+    Ok(())
+}
+
+fn report(error: &(dyn std::error::Error + 'static)) -> ExitCode {
+    eprintln!("error: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        eprintln!("  because: {error}");
+        cause = error.source();
+    }
+    let hint = error
+        .downcast_ref::<config::ConfigError>()
+        .and_then(config::ConfigError::hint)
+        .or_else(|| error.downcast_ref::<daemon::DaemonError>().and_then(daemon::DaemonError::hint))
+        .or_else(|| error.downcast_ref::<connect::ConnectError>().and_then(connect::ConnectError::hint));
+    if let Some(hint) = hint {
+        eprintln!("  hint: {hint}");
+    }
+    ExitCode::FAILURE
+}

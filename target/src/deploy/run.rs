@@ -1,0 +1,194 @@
+//! Carries out a plan: build, commit, release, activate.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use trt_wire::message::{Action, Deployed, Event, Phase, Planned, VerifyOutcome};
+use trt_wire::worker::{BuildJob, Built, Job, WorkerEvent};
+use trt_wire::{BlobId, Failure, FailureCode, Manifest, QuantMode, Retry};
+
+use super::activate;
+use crate::config::Config;
+use crate::store::{BuildRecord, Entry, Store, durable, now};
+use crate::supervise::{self, Limits};
+
+/// How others influence a deployment under way.
+#[derive(Debug, Clone, Default)]
+pub struct Control {
+    /// Stop now, leave nothing behind.
+    pub cancel: Arc<AtomicBool>,
+    /// The host is gone: finish and keep the engine, but activate nothing that nobody watches.
+    pub detached: Arc<AtomicBool>,
+}
+
+/// Builds if the plan says so, then activates. All that happens is told to `sink` and to the journal.
+pub fn run(
+    manifest: &Manifest,
+    planned: &Planned,
+    who: &str,
+    config: &Config,
+    store: &Store,
+    control: &Control,
+    mut sink: impl FnMut(Event),
+) -> Result<Deployed, Failure> {
+    let mut decisions = planned.plan.decisions.clone();
+    let mut build_ms = None;
+    if planned.action == Action::Build {
+        let result = build(manifest, planned, config, store, control, &mut sink);
+        journal(store, who, "build", manifest, planned, &result)?;
+        let built = result?;
+        build_ms = Some(built.wall_ms);
+    }
+    let record = store.engine(planned.engine)?.ok_or_else(|| {
+        Failure::new(
+            FailureCode::Store,
+            Retry::Now,
+            format!("engine {} is gone from the store", planned.engine),
+        )
+    })?;
+    decisions.extend(record.built.decisions.iter().cloned());
+
+    if control.detached.load(Ordering::Relaxed) {
+        let lost = Err(Failure::new(
+            FailureCode::Cancelled,
+            Retry::Now,
+            "the host went away; the engine is kept and not activated",
+        ));
+        journal(store, who, "activate", manifest, planned, &lost)?;
+        return lost;
+    }
+    let verify =
+        VerifyOutcome::NotVerified { because: "this version of the agent cannot run engines yet".into() };
+    store.add_release(planned.release, manifest, planned.engine, &verify)?;
+    sink(Event::Phase { phase: Phase::Activate });
+    let result = activate::switch(store, config, manifest, planned.release, store.current(&manifest.model)?);
+    journal(store, who, "activate", manifest, planned, &result)?;
+    result?;
+    Ok(Deployed {
+        release: planned.release,
+        engine: planned.engine,
+        engine_bytes: record.built.engine_bytes,
+        build_ms,
+        verify,
+        decisions,
+        path: store.engine_path(&manifest.model).display().to_string(),
+    })
+}
+
+fn journal<T>(
+    store: &Store,
+    who: &str,
+    what: &'static str,
+    manifest: &Manifest,
+    planned: &Planned,
+    result: &Result<T, Failure>,
+) -> Result<(), Failure> {
+    let text = result.as_ref().err().map_or_else(|| "ok".to_owned(), ToString::to_string);
+    let entry = Entry {
+        time: now(),
+        who,
+        what,
+        model: &manifest.model,
+        release: Some(planned.release),
+        engine: Some(planned.engine),
+        result: &text,
+    };
+    Ok(store.record(&entry)?)
+}
+
+/// A folder that is gone when the build is over, however it ends.
+struct Workspace(PathBuf);
+
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed when the daemon starts.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn build(
+    manifest: &Manifest,
+    planned: &Planned,
+    config: &Config,
+    store: &Store,
+    control: &Control,
+    sink: &mut impl FnMut(Event),
+) -> Result<Built, Failure> {
+    let work = Workspace(store.work_dir().join(planned.engine.full()));
+    let failed = |error: std::io::Error| {
+        Failure::from(crate::store::StoreError::Io { path: work.0.clone(), source: error })
+    };
+    let _ = fs::remove_dir_all(&work.0);
+    fs::create_dir_all(&work.0).map_err(failed)?;
+    let job = job(manifest, planned, config, store, &work.0)?;
+    let (engine, log) = (job.engine.clone(), job.log.clone());
+
+    let limits = Limits { timeout: config.build_timeout, cancel: Arc::clone(&control.cancel) };
+    let built = match supervise::run(&Job::Build(Box::new(job)), &limits, sink) {
+        Ok(WorkerEvent::Done(built)) => built,
+        Ok(_) => {
+            let message = "the worker answered something else than a build";
+            return Err(Failure::new(FailureCode::WorkerDied, Retry::Never, message));
+        }
+        Err(failure) => {
+            keep_log(store, manifest, &log);
+            return Err(failure);
+        }
+    };
+    if planned.facts.tensorrt.as_ref() != Ok(&built.tensorrt) {
+        let message = format!("the engine was built by {}, not by the TensorRT of the plan", built.tensorrt);
+        return Err(Failure::new(FailureCode::PlanChanged, Retry::Now, message).with_hint("push again"));
+    }
+    let record = BuildRecord {
+        key: planned.engine,
+        model: manifest.model.clone(),
+        engine: hash_file(&engine).map_err(failed)?,
+        plan: planned.plan.clone(),
+        built: built.clone(),
+        facts: planned.facts.clone(),
+        time: now(),
+    };
+    store.commit_engine(&work.0, &record)?;
+    Ok(built)
+}
+
+/// Lays out the model's files under the names they know each other by.
+fn job(
+    manifest: &Manifest,
+    planned: &Planned,
+    config: &Config,
+    store: &Store,
+    work: &Path,
+) -> Result<BuildJob, Failure> {
+    let model_dir = work.join("model");
+    for file in &manifest.files {
+        store.link_blob(file.blob, &model_dir.join(&file.path))?;
+    }
+    let needs_table = planned.plan.mode == QuantMode::Explicit || planned.plan.mode == QuantMode::Implicit;
+    Ok(BuildJob {
+        library_dirs: config.library_dirs.clone(),
+        model: model_dir.join(&manifest.files[0].path),
+        table: manifest.table.as_ref().filter(|_| needs_table).map(|table| store.blob_path(table.blob)),
+        plan: planned.plan.clone(),
+        scratch: work.join("scratch"),
+        engine: work.join("engine.plan"),
+        log: work.join("log"),
+    })
+}
+
+/// TensorRT's words about a failed build stay readable on the device.
+fn keep_log(store: &Store, manifest: &Manifest, log: &Path) {
+    let dir = store.model_dir(&manifest.model);
+    if let Ok(text) = fs::read(log) {
+        // The failure itself is reported; a log that cannot be kept must not hide it.
+        let _ = durable::create_dir(&dir).and_then(|()| durable::write(&dir.join("last-failure.log"), &text));
+    }
+}
+
+fn hash_file(path: &Path) -> std::io::Result<BlobId> {
+    let mut hasher = blake3::Hasher::new();
+    std::io::copy(&mut fs::File::open(path)?, &mut hasher)?;
+    Ok(BlobId::from_bytes(*hasher.finalize().as_bytes()))
+}

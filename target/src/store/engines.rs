@@ -1,0 +1,73 @@
+//! Engines by key: built once, never changed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use trt_wire::worker::Built;
+use trt_wire::{BlobId, BuildPlan, DeviceFacts, EngineKey, ModelName};
+
+use super::{Result, Store, StoreError, durable, read_json};
+
+/// How an engine came to be; `build.json` beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildRecord {
+    /// The engine's identity.
+    pub key: EngineKey,
+    /// The model it was first built for.
+    pub model: ModelName,
+    /// The hash of `engine.plan`.
+    pub engine: BlobId,
+    /// The plan it was built by.
+    pub plan: BuildPlan,
+    /// What the worker reported.
+    pub built: Built,
+    /// The device at that time.
+    pub facts: DeviceFacts,
+    /// Seconds since 1970 by the device's clock.
+    pub time: u64,
+}
+
+impl Store {
+    /// The folder of an engine.
+    pub fn engine_dir(&self, key: EngineKey) -> PathBuf {
+        self.root.join("engines").join(key.full())
+    }
+
+    /// The record of a complete engine.
+    pub fn engine(&self, key: EngineKey) -> Result<Option<BuildRecord>> {
+        let path = self.engine_dir(key).join("build.json");
+        if path.exists() { read_json(&path).map(Some) } else { Ok(None) }
+    }
+
+    /// Takes a finished engine and its log out of `work` into the store. The folder appears complete or not at all.
+    pub fn commit_engine(&self, work: &Path, record: &BuildRecord) -> Result<()> {
+        let target = self.engine_dir(record.key);
+        let staging = work.join("commit");
+        let commit = || {
+            durable::create_dir(&staging)?;
+            for name in ["engine.plan", "log"] {
+                fs::rename(work.join(name), staging.join(name))?;
+                durable::set_mode(&staging.join(name), 0o644)?;
+                fs::File::open(staging.join(name))?.sync_all()?;
+            }
+            durable::write_json(&staging.join("build.json"), record)?;
+            if target.exists() {
+                // A rebuild that the user forced: the old folder makes room for the new one.
+                fs::rename(&target, work.join("replaced"))?;
+            }
+            durable::rename(&staging, &target)
+        };
+        commit().map_err(StoreError::io(&target))
+    }
+
+    /// Wall time of the last successful build of a model here, in milliseconds.
+    pub fn last_build_ms(&self, model: &ModelName) -> Option<u64> {
+        let engines = fs::read_dir(self.root.join("engines")).ok()?;
+        engines
+            .filter_map(|entry| read_json::<BuildRecord>(&entry.ok()?.path().join("build.json")).ok())
+            .filter(|record| record.model == *model)
+            .max_by_key(|record| record.time)
+            .map(|record| record.built.wall_ms)
+    }
+}

@@ -1,0 +1,88 @@
+//! The worker: a process that does one job with TensorRT and ends. The contract is `trt_wire::worker`.
+
+mod build;
+mod compose;
+mod probe;
+
+use std::fs::File;
+use std::io::{self, BufRead, Read, Write};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use trt_wire::message::Event;
+use trt_wire::worker::{Job, WorkerEvent};
+use trt_wire::{Failure, FailureCode, Retry};
+
+/// Reads the job, does it, says the result.
+pub fn main() -> ExitCode {
+    let output = match Output::take_stdout() {
+        Ok(output) => output,
+        Err(error) => {
+            eprintln!("the worker's stdout cannot be used: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut line = String::new();
+    let job = match io::stdin().lock().read_line(&mut line).map(|_| serde_json::from_str::<Job>(&line)) {
+        Ok(Ok(job)) => job,
+        Ok(Err(error)) => return refuse(&format!("the job does not parse: {error}")),
+        Err(error) => return refuse(&format!("no job came: {error}")),
+    };
+    std::thread::spawn(end_with_the_agent);
+    let result = match job {
+        Job::Probe { library_dirs } => WorkerEvent::Probed(probe::run(&library_dirs)),
+        Job::Build(job) => match build::run(&job, &output) {
+            Ok(built) => WorkerEvent::Done(built),
+            Err(failure) => WorkerEvent::Failed(failure),
+        },
+    };
+    output.send(&result);
+    ExitCode::SUCCESS
+}
+
+fn refuse(problem: &str) -> ExitCode {
+    eprintln!("{problem}");
+    ExitCode::FAILURE
+}
+
+/// The agent keeps our stdin open for as long as it lives. A build that nobody waits for must not go on.
+fn end_with_the_agent() {
+    let mut rest = [0; 64];
+    while let Ok(1..) = io::stdin().lock().read(&mut rest) {}
+    std::process::exit(1);
+}
+
+/// Where events go. Libraries that print to stdout print to stderr instead.
+#[derive(Debug, Clone)]
+pub struct Output(Arc<Mutex<File>>);
+
+impl Output {
+    fn take_stdout() -> io::Result<Self> {
+        let mine = rustix::io::dup(io::stdout())?;
+        rustix::stdio::dup2_stdout(io::stderr())?;
+        Ok(Self(Arc::new(Mutex::new(File::from(mine)))))
+    }
+
+    fn send(&self, message: &WorkerEvent) {
+        let Ok(mut line) = serde_json::to_vec(message) else { return };
+        line.push(b'\n');
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Without an agent that listens there is nobody to tell; `end_with_the_agent` ends us.
+        let _ = file.write_all(&line);
+    }
+
+    /// Tells the agent that something happened.
+    pub fn event(&self, event: Event) {
+        self.send(&WorkerEvent::Event { event });
+    }
+}
+
+fn failure(code: FailureCode, error: &dyn std::error::Error, hint: Option<String>) -> Failure {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        message = format!("{message}: {error}");
+        cause = error.source();
+    }
+    Failure { hint, ..Failure::new(code, Retry::AfterFix, message) }
+}

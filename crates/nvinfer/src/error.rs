@@ -188,6 +188,9 @@ pub enum Error {
         /// All its errors.
         errors: Vec<ParserError>,
     },
+    /// The model has no output, as an empty file has none.
+    #[error("the model has no outputs")]
+    EmptyModel,
     /// TensorRT did not accept a setting.
     #[error("`{method}` refuses {value}{}", list(recorded))]
     Rejected {
@@ -247,6 +250,7 @@ impl Error {
                                     nodes are named above"
                     .into()
             }
+            Error::EmptyModel => "export the model again: it is empty or cut off".into(),
             Error::Rejected { .. } => {
                 "see TensorRT's log, and check the shapes and the workspace of the model".into()
             }
@@ -307,6 +311,7 @@ mod tests {
             Error::AbiMismatch { method: "m", version, expected: "1".into(), found: "2".into() },
             Error::Creation { method: "m", recorded: recorded.clone() },
             Error::Parse { errors: vec![] },
+            Error::EmptyModel,
             Error::Rejected { method: "m", value: "v".into(), recorded: recorded.clone() },
             Error::Build { recorded },
             Error::Nul { what: "path", text: "a\0b".into() },

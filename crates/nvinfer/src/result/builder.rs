@@ -63,11 +63,17 @@ impl Builder {
 
     /// Builds and serializes; `None` when TensorRT made no engine.
     pub fn build(&self, network: &Network, config: &Config) -> Result<Option<HostMemory>, Error> {
+        self.forget_errors();
         let (network, config) = (network.public(), config.public());
         // SAFETY: both are alive, and of this builder by the check of the caller.
         let plan = unsafe { call!(self.object.0, builder::BUILD_SERIALIZED_NETWORK, network, config) }?;
         // SAFETY: a new memory block or null.
         Ok(unsafe { HostMemory::new(self.library.clone(), plan) })
+    }
+
+    /// Forgets what was recorded so far, so that the next error carries its own words only.
+    pub(super) fn forget_errors(&self) {
+        self.recorder.take();
     }
 
     /// The error for an object that was not made.
@@ -100,6 +106,7 @@ impl Profile {
 
     /// Sets one of an input's three shapes; `None` if this version's types cannot hold the shape.
     pub fn set(&self, input: &CStr, selector: ShapeSelector, dims: &Dims64) -> Result<Option<()>, Error> {
+        self.builder.forget_errors();
         let (name, which) = (input.as_ptr(), selector as i32);
         let accepted = match self.handle.version.family {
             Family::V8 => {
@@ -112,15 +119,21 @@ impl Profile {
         };
         if accepted == 0 {
             let value = format!("{:?} as {selector:?} of `{}`", dims.extents(), input.to_string_lossy());
-            return Err(self.builder.rejected("VOptimizationProfile::setDimensions", value));
+            return Err(self.builder.rejected("IOptimizationProfile::setDimensions", value));
         }
         Ok(Some(()))
     }
 
-    /// Whether TensorRT finds the shapes complete and in order.
-    pub fn is_valid(&self) -> Result<bool, Unsupported> {
+    /// Checks that the shapes set so far are in order, which setting them does not.
+    pub fn check(&self) -> Result<(), Error> {
+        self.builder.forget_errors();
         // SAFETY: no arguments.
-        Ok(unsafe { call!(self.handle, profile::IS_VALID) }? != 0)
+        let valid = unsafe { call!(self.handle, profile::IS_VALID) }? != 0;
+        if valid {
+            Ok(())
+        } else {
+            Err(self.builder.rejected("IOptimizationProfile::isValid", "the profile"))
+        }
     }
 
     pub(super) fn public(&self) -> Ptr {

@@ -109,6 +109,7 @@ impl Config {
 
     /// Sets how much is tried, and reads back what TensorRT made of it.
     pub fn set_optimization_level(&self, level: i32) -> Result<(), Error> {
+        self.builder.forget_errors();
         // SAFETY: TensorRT cuts or ignores a level out of range.
         let found = unsafe {
             call!(self.object.0, config::SET_BUILDER_OPTIMIZATION_LEVEL, level)?;
@@ -129,6 +130,7 @@ impl Config {
 
     /// Adds a profile and gives its index.
     pub fn add_profile(&self, profile: &Profile) -> Result<i32, Error> {
+        self.builder.forget_errors();
         // SAFETY: the profile lives as long as the builder, which both hold.
         let index = unsafe { call!(self.object.0, config::ADD_OPTIMIZATION_PROFILE, profile.public()) }?;
         if index < 0 {
@@ -139,6 +141,7 @@ impl Config {
 
     /// Names the GPU architectures to build for.
     pub fn set_compute_capabilities(&self, capabilities: &[i32]) -> Result<(), Error> {
+        self.builder.forget_errors();
         let object = self.object.0;
         let count = capabilities.len() as i32;
         // SAFETY: TensorRT answers false to a count that it does not like.
@@ -165,6 +168,7 @@ impl Config {
 
     /// Uses a timing cache with these contents; none make an empty one.
     pub fn set_timing_cache(&mut self, contents: &[u8], ignore_mismatch: bool) -> Result<(), Error> {
+        self.builder.forget_errors();
         let object = self.object.0;
         // SAFETY: TensorRT copies the bytes, and returns null if they are no timing cache.
         let public =
@@ -185,6 +189,7 @@ impl Config {
 
     /// The contents of the timing cache in use; `None` if none was set.
     pub fn timing_cache(&self) -> Result<Option<HostMemory>, Error> {
+        self.builder.forget_errors();
         let Some(cache) = &self.timing_cache else { return Ok(None) };
         // SAFETY: no arguments; the cache is alive.
         let public = unsafe { call!(cache.0, timing_cache::SERIALIZE) }?;

@@ -14,7 +14,7 @@ use crate::version::Family;
 /// A parser. The network refers to weights that it keeps, so it must live until the network is built.
 pub struct Parser {
     handle: Handle<IParser>,
-    _network: Rc<Network>,
+    network: Rc<Network>,
 }
 
 impl Parser {
@@ -27,7 +27,7 @@ impl Parser {
         // SAFETY: a new parser or null.
         let handle = unsafe { Handle::direct(library.version, public) };
         let handle = handle.ok_or_else(|| network.builder.creation("createNvOnnxParser"))?;
-        Ok(Parser { handle, _network: network })
+        Ok(Parser { handle, network })
     }
 
     /// Parses a serialized model; `path` says where it came from, so that external data is found beside it.
@@ -45,8 +45,12 @@ impl Parser {
         self.outcome(accepted)
     }
 
+    /// An empty file is a valid protobuf, and the parser content with it.
     fn outcome(&self, accepted: u8) -> Result<(), Error> {
-        if accepted != 0 { Ok(()) } else { Err(Error::Parse { errors: self.errors()? }) }
+        if accepted == 0 {
+            return Err(Error::Parse { errors: self.errors()? });
+        }
+        if self.network.outputs()?.is_empty() { Err(Error::EmptyModel) } else { Ok(()) }
     }
 
     fn errors(&self) -> Result<Vec<ParserError>, Unsupported> {

@@ -64,7 +64,6 @@ impl Builder {
         }
         let monitor = config.inner.monitor.as_deref();
         monitor.inspect(|monitor| monitor.reset());
-        self.inner.recorder.take();
         match self.inner.build(&network.inner, &config.inner)? {
             Some(inner) => Ok(HostMemory { inner }),
             None if monitor.is_some_and(|monitor| monitor.is_cancelled()) => Err(Error::Cancelled),
@@ -92,8 +91,8 @@ pub struct OptimizationProfile {
 impl OptimizationProfile {
     /// Sets the range of an input.
     ///
-    /// Errors: [`Error::Rejected`] if TensorRT finds min, opt and max out of order, [`Error::Shape`] for more than
-    /// 8 dimensions.
+    /// Errors: [`Error::Rejected`] unless min <= opt <= max in each dimension, [`Error::Shape`] for more than 8
+    /// dimensions. Whether the input exists is seen in the build only.
     pub fn set(&mut self, input: &str, range: &ShapeRange) -> Result<(), Error> {
         let name = c_string("input name", input)?;
         let shapes = [
@@ -106,12 +105,7 @@ impl OptimizationProfile {
             let dims = Dims64::new(shape).ok_or_else(misfit)?;
             self.inner.set(&name, selector, &dims)?.ok_or_else(misfit)?;
         }
-        Ok(())
-    }
-
-    /// Whether TensorRT finds every range complete and in order.
-    pub fn is_valid(&self) -> Result<bool, Error> {
-        Ok(self.inner.is_valid()?)
+        self.inner.check()
     }
 }
 

@@ -35,7 +35,7 @@ impl BuilderConfig {
     }
 
     /// Sets how much the builder tries, from 0 (fast build) to 5 (fast engine); 3 is TensorRT's default. TensorRT 8.6
-    /// and later. [`Error::Rejected`] for a level that TensorRT does not keep.
+    /// and later. [`Error::Rejected`] for other levels.
     pub fn set_optimization_level(&mut self, level: i32) -> Result<(), Error> {
         self.inner.set_optimization_level(level)
     }
@@ -62,7 +62,7 @@ impl BuilderConfig {
             return Err(Unsupported { what: "VBuilderConfig::setComputeCapability", version }.into());
         }
         if let Some(unknown) = capabilities.iter().find(|capability| !offered.contains(capability)) {
-            let value = format!("{unknown}, only {offered:?}");
+            let value = format!("{unknown}, but only {offered:?}");
             return Err(Error::Rejected {
                 method: "VBuilderConfig::setComputeCapability",
                 value,
@@ -84,7 +84,8 @@ impl BuilderConfig {
 
     /// Uses a timing cache: the bytes of [`Self::timing_cache`] from an earlier build, or none for a fresh one.
     ///
-    /// [`Error::Rejected`] if they are of another TensorRT or, unless `ignore_mismatch`, of another device.
+    /// [`Error::Rejected`] if they are of another TensorRT or, unless `ignore_mismatch`, of another device. RTX takes any
+    /// bytes, and warns in its log that it uses no timing cache.
     pub fn set_timing_cache(&mut self, contents: &[u8], ignore_mismatch: bool) -> Result<(), Error> {
         self.inner.set_timing_cache(contents, ignore_mismatch)
     }

@@ -33,7 +33,8 @@ impl Network {
 
     /// Reads a serialized ONNX model. `path` is where it lies, for external data beside it.
     ///
-    /// After an error ([`Error::Parse`], with every error of the parser) the network may be half filled: drop it.
+    /// After an error ([`Error::Parse`] with every error of the parser, or [`Error::EmptyModel`]) the network may be half
+    /// filled: drop it. Some details, like the name of a missing data file, are in the log only.
     pub fn parse(&mut self, model: &[u8], path: Option<&Path>) -> Result<(), Error> {
         let path = path.map(|path| c_string("model path", path.as_os_str().as_bytes())).transpose()?;
         self.parser()?.parse(model, path.as_deref())

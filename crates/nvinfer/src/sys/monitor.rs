@@ -12,7 +12,7 @@ use super::vtable::{ClassTypeInfo, DestructorPosition, Interface, Slot, copy_tex
 pub enum ProgressEvent<'a> {
     /// A phase begins.
     Started {
-        /// Its name, unique among those running.
+        /// Its name.
         phase: &'a str,
         /// The phase it is part of.
         parent: Option<&'a str>,

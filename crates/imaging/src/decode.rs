@@ -3,12 +3,14 @@
 use std::fmt;
 use std::io::Cursor;
 
+use image::codecs::bmp::BmpDecoder;
+use image::codecs::png::PngDecoder;
+use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
-use image::{ColorType, DynamicImage, ImageDecoder, ImageReader, RgbImage};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageResult, RgbImage};
 
-use crate::jpeg::{self, Markers};
 use crate::sniff::looks_like;
-use crate::{Format, ImagingError, Picture};
+use crate::{Format, ImagingError, Picture, jpeg};
 
 /// A picture and what was done to the file's pixels to make it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +53,7 @@ impl fmt::Display for Note {
 pub struct Limits {
     /// Largest file, in bytes.
     pub file_bytes: u64,
-    /// Most pixels, width times height.
+    /// Most pixels, width times height. Memory at work is at most 24 bytes for each.
     pub pixels: u64,
 }
 
@@ -73,7 +75,7 @@ impl Default for Limits {
 /// - Colour profiles and gamma are ignored.
 ///
 /// All of it is what OpenCV's `IMREAD_COLOR` does, apart from the order of the channels and from
-/// truncated files, which are an error here and half-grey images there.
+/// truncated and corrupt files, which are an error here and half-grey images there.
 ///
 /// # Errors
 /// [`ImagingError::Empty`], [`ImagingError::UnknownFormat`], [`ImagingError::Truncated`],
@@ -96,65 +98,65 @@ pub fn decode_within(bytes: &[u8], limits: &Limits) -> Result<Decoded, ImagingEr
     }
     let format =
         Format::of(bytes).ok_or_else(|| ImagingError::UnknownFormat { looks_like: looks_like(bytes) })?;
-    let markers = match format {
-        Format::Jpeg => jpeg::markers(bytes),
-        _ => Markers { components: 0, complete: true },
-    };
-    if !markers.complete {
-        return Err(ImagingError::Truncated { format });
-    }
-    read(bytes, format, markers.components == 4, limits).map_err(|error| match error {
-        Failure::Codec(source) => ImagingError::from_codec(format, source),
-        Failure::Refused(error) => error,
-    })
+    let raw = match format {
+        Format::Jpeg => jpeg::read(bytes, limits),
+        Format::Bmp => read(BmpDecoder::new(Cursor::new(bytes)), format, limits),
+        Format::Png => read(PngDecoder::new(Cursor::new(bytes)), format, limits),
+        Format::WebP => read(WebPDecoder::new(Cursor::new(bytes)), format, limits),
+    }?;
+    Ok(orient(raw))
 }
 
-/// Either the codec's error, still to be classified, or one of ours.
-enum Failure {
-    Codec(image::ImageError),
-    Refused(ImagingError),
+/// Three interleaved channels, not yet turned.
+pub(crate) struct Raw {
+    pub width: u32,
+    pub height: u32,
+    pub pixels: Vec<u8>,
+    pub notes: Vec<Note>,
+    pub orientation: Orientation,
 }
 
-impl From<image::ImageError> for Failure {
-    fn from(source: image::ImageError) -> Self {
-        Self::Codec(source)
-    }
-}
-
-fn read(bytes: &[u8], format: Format, cmyk: bool, limits: &Limits) -> Result<Decoded, Failure> {
-    let mut decoder = ImageReader::with_format(Cursor::new(bytes), format.codec()).into_decoder()?;
-    let (width, height) = decoder.dimensions();
+/// Refuses announced sizes before memory is taken for them.
+pub(crate) fn check_pixels(width: u32, height: u32, limits: &Limits) -> Result<(), ImagingError> {
     if width == 0 || height == 0 {
-        return Err(Failure::Refused(ImagingError::ZeroSize { width, height }));
+        return Err(ImagingError::ZeroSize { width, height });
     }
     if u64::from(width) * u64::from(height) > limits.pixels {
-        return Err(Failure::Refused(ImagingError::TooManyPixels { width, height, limit: limits.pixels }));
+        return Err(ImagingError::TooManyPixels { width, height, limit: limits.pixels });
     }
+    Ok(())
+}
+
+/// Reads with a decoder of the `image` crate.
+fn read(
+    decoder: ImageResult<impl ImageDecoder>,
+    format: Format,
+    limits: &Limits,
+) -> Result<Raw, ImagingError> {
+    let refused = |error| ImagingError::from_codec(format, error);
+    let mut decoder = decoder.map_err(refused)?;
+    let (width, height) = decoder.dimensions();
+    check_pixels(width, height, limits)?;
     let mut codec_limits = image::Limits::default();
     codec_limits.max_alloc = Some(limits.pixels.saturating_mul(16));
-    decoder.set_limits(codec_limits)?;
-
-    let mut notes = Vec::new();
-    if cmyk {
-        notes.push(Note::CmykConverted);
-    }
+    decoder.set_limits(codec_limits).map_err(refused)?;
+    let orientation = decoder.orientation().map_err(refused)?;
     let color = decoder.color_type();
-    let orientation = decoder.orientation()?;
-    // The product fits: it is at most 8 bytes for each of the pixels just counted.
+    // The length fits: it is at most 8 bytes for each of the pixels just counted.
     let mut raw = vec![0; decoder.total_bytes() as usize];
-    decoder.read_image(&mut raw)?;
+    decoder.read_image(&mut raw).map_err(refused)?;
+    let mut notes = Vec::new();
     let pixels = to_rgb(color, raw, &mut notes);
-    let picture = orient(Picture { width, height, pixels }, orientation, &mut notes);
-    Ok(Decoded { picture, notes })
+    Ok(Raw { width, height, pixels, notes, orientation })
 }
 
 /// Reduces the codec's pixels (16-bit ones in native byte order) to 8-bit RGB.
 fn to_rgb(color: ColorType, raw: Vec<u8>, notes: &mut Vec<Note>) -> Vec<u8> {
     let channels = usize::from(color.channel_count());
-    let wide = usize::from(color.bytes_per_pixel()) / channels == 2;
+    let wide = usize::from(color.bytes_per_pixel()) == 2 * channels;
     let bytes = if wide {
         notes.push(Note::SixteenBitReduced);
-        raw.chunks_exact(2).map(|value| (u16::from_ne_bytes([value[0], value[1]]) >> 8) as u8).collect()
+        raw.as_chunks().0.iter().map(|&value| (u16::from_ne_bytes(value) >> 8) as u8).collect()
     } else {
         raw
     };
@@ -171,14 +173,15 @@ fn to_rgb(color: ColorType, raw: Vec<u8>, notes: &mut Vec<Note>) -> Vec<u8> {
     bytes.chunks_exact(channels).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect()
 }
 
-fn orient(picture: Picture, orientation: Orientation, notes: &mut Vec<Note>) -> Picture {
+fn orient(raw: Raw) -> Decoded {
+    let Raw { width, height, pixels, mut notes, orientation } = raw;
     if orientation == Orientation::NoTransforms {
-        return picture;
+        return Decoded { picture: Picture { width, height, pixels }, notes };
     }
-    let Picture { width, height, pixels } = picture;
     let image = RgbImage::from_raw(width, height, pixels).expect("a pixel is three bytes");
     let mut image = DynamicImage::ImageRgb8(image);
     image.apply_orientation(orientation);
     notes.push(Note::Oriented(orientation.to_exif()));
-    Picture { width: image.width(), height: image.height(), pixels: image.into_bytes() }
+    let picture = Picture { width: image.width(), height: image.height(), pixels: image.into_bytes() };
+    Decoded { picture, notes }
 }

@@ -1,6 +1,6 @@
 //! Everything that can go wrong between a file and a network's input.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::io;
 
 use crate::{Channels, Format, Preset, Size};
@@ -33,7 +33,7 @@ pub enum ImagingError {
         /// What the file is.
         format: Format,
         /// The decoder's own words.
-        source: Box<image::ImageError>,
+        source: Box<dyn Error + Send + Sync>,
     },
 
     /// The file may be in order but uses a feature that the decoder lacks.
@@ -42,7 +42,7 @@ pub enum ImagingError {
         /// What the file is.
         format: Format,
         /// The decoder's own words.
-        source: Box<image::ImageError>,
+        source: Box<dyn Error + Send + Sync>,
     },
 
     /// The file is larger than [`crate::Limits::file_bytes`].
@@ -217,10 +217,9 @@ impl ImagingError {
         if ends_early(&source) {
             return Self::Truncated { format };
         }
-        let source = Box::new(source);
-        match *source {
-            image::ImageError::Unsupported(_) => Self::Unsupported { format, source },
-            _ => Self::Corrupt { format, source },
+        match source {
+            image::ImageError::Unsupported(_) => Self::Unsupported { format, source: Box::new(source) },
+            _ => Self::Corrupt { format, source: Box::new(source) },
         }
     }
 }

@@ -27,15 +27,6 @@ impl Format {
             _ => None,
         }
     }
-
-    pub(crate) fn codec(self) -> image::ImageFormat {
-        match self {
-            Self::Bmp => image::ImageFormat::Bmp,
-            Self::Jpeg => image::ImageFormat::Jpeg,
-            Self::Png => image::ImageFormat::Png,
-            Self::WebP => image::ImageFormat::WebP,
-        }
-    }
 }
 
 impl fmt::Display for Format {

@@ -193,3 +193,105 @@ impl CalibError {
         Some(text.to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn histogram(values: &[f32]) -> Histogram {
+        let mut histogram = Histogram::new();
+        histogram.add(values);
+        histogram
+    }
+
+    fn scale_bits(algorithm: Algorithm, values: &[f32]) -> u32 {
+        algorithm.threshold(&histogram(values)).unwrap().scale().to_bits()
+    }
+
+    #[test]
+    fn minmax_scales_are_those_of_tensorrts_tables() {
+        for (amax, bits) in [(1.0, 0x3c01_0204), (6.0, 0x3d41_8306), (-6.0, 0x3d41_8306)] {
+            assert_eq!(scale_bits(Algorithm::MinMax, &[0.0, amax, amax / 2.0]), bits, "{amax}");
+        }
+    }
+
+    #[test]
+    fn unclipped_unit_ranges_have_the_scale_seen_in_tensorrts_tables() {
+        let uniform: Vec<f32> = (0..=100_000).map(|i| i as f32 / 100_000.0).collect();
+        assert_eq!(scale_bits(Algorithm::EntropyCalibration2, &uniform), 0x3c01_0a14);
+        let one_bin_less = Threshold { value: 2047.5 / 2048.0, bin: Some(2047), divergence: None };
+        assert_eq!(one_bin_less.scale().to_bits(), 0x3c00_f9f4);
+    }
+
+    #[test]
+    fn a_constant_tensor_is_not_clipped() {
+        let found = Algorithm::EntropyCalibration2.threshold(&histogram(&[6.0; 100])).unwrap();
+        assert_eq!((found.bin, found.value), (Some(2048), 2048.5 * 6.0 / 2048.0));
+        assert!(found.divergence.unwrap() < 1e-12);
+    }
+
+    #[test]
+    fn an_outlier_is_clipped() {
+        let mut values: Vec<f32> = (0..100_000u32).map(|i| (i * 7919 % 1000) as f32 / 1000.0).collect();
+        values.push(1000.0);
+        let found = Algorithm::EntropyCalibration2.threshold(&histogram(&values)).unwrap();
+        assert!(found.value < 100.0, "{found:?}");
+        assert_eq!(scale_bits(Algorithm::MinMax, &values), (1000.0f32 / 127.0).to_bits());
+    }
+
+    #[test]
+    fn tensors_without_a_range_have_a_reason_instead_of_a_scale() {
+        for algorithm in Algorithm::ALL {
+            let reason = |values: &[f32]| algorithm.threshold(&histogram(values)).unwrap_err();
+            assert_eq!(reason(&[]), CalibError::NeverSeen);
+            assert_eq!(reason(&[0.0, -0.0]), CalibError::AllZero { count: 2 });
+            assert_eq!(reason(&[f32::NAN, f32::INFINITY]), CalibError::NotFinite { nan: 1, infinite: 1 });
+            assert!(matches!(reason(&[f32::from_bits(1)]), CalibError::TooSmall { .. }));
+            assert!(algorithm.threshold(&histogram(&[f32::NAN, 1.0])).is_ok());
+            assert!(algorithm.threshold(&histogram(&[f32::MAX, f32::MIN_POSITIVE])).is_ok());
+        }
+    }
+
+    #[test]
+    fn parameters_out_of_range_are_refused_by_name() {
+        let good = EntropyParams::default();
+        for (params, wrong) in [
+            (EntropyParams { bins: 1, ..good }, "bins"),
+            (EntropyParams { bins: 1 << 20, ..good }, "bins"),
+            (EntropyParams { levels: 0, ..good }, "levels"),
+            (EntropyParams { levels: 129, ..good }, "levels"),
+            (EntropyParams { start: 4096, ..good }, "start"),
+            (EntropyParams { stride: 0, ..good }, "stride"),
+        ] {
+            let found = entropy_threshold(&histogram(&[1.0]), &params);
+            assert!(matches!(found, Err(CalibError::Params { name, .. }) if name == wrong), "{params:?}");
+        }
+    }
+
+    #[test]
+    fn algorithms_are_named_alike_everywhere() {
+        for algorithm in Algorithm::ALL {
+            assert_eq!(serde_json::to_value(algorithm).unwrap(), algorithm.name());
+            assert_eq!(algorithm.name().parse(), Ok(algorithm));
+        }
+        assert_eq!(Algorithm::MinMax.table_algorithm().word(), "MinMaxCalibration");
+        assert_eq!(Algorithm::default().table_algorithm().word(), "EntropyCalibration2");
+    }
+
+    #[test]
+    fn every_error_is_worded_as_the_style_asks_and_has_a_hint() {
+        for error in [
+            CalibError::NeverSeen,
+            CalibError::AllZero { count: 1 },
+            CalibError::NotFinite { nan: 1, infinite: 0 },
+            CalibError::TooSmall { threshold: 1e-45 },
+            EntropyParams { stride: 0, ..EntropyParams::default() }.check().unwrap_err(),
+            CalibError::Histogram { reason: "why" },
+            CalibError::UnknownAlgorithm { found: "kl".to_owned() },
+        ] {
+            let message = error.to_string();
+            assert!(message.starts_with(char::is_lowercase) && !message.ends_with('.'), "{message}");
+            assert!(error.hint().is_some_and(|hint| !hint.is_empty()), "{message}");
+        }
+    }
+}

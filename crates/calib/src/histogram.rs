@@ -28,7 +28,7 @@ pub(crate) const MIN_EXPONENT: i32 = -100;
 /// Values that are scanned, then binned: 64 KiB, which stay in the second-level cache.
 const BLOCK: usize = 1 << 14;
 /// Values whose bin numbers are computed together, in vector registers, before counting.
-const LANE: usize = 256;
+const LANE: usize = 128;
 /// Slices up to this length are counted without scratch, which would cost more to clear than it saves.
 const SMALL: usize = 1 << 13;
 /// Extra slots that take turns counting zeros: half of a ReLU's output would else wait for one memory cell.
@@ -175,7 +175,7 @@ impl Histogram {
         }
         let merged = 1usize << shift.min(FINE_LOG2);
         for bin in 0..FINE {
-            let first = bin.saturating_mul(merged);
+            let first = bin * merged;
             // In ascending order, bins are read before they are written.
             self.bins[bin] = self.bins.get(first..first + merged).map_or(0, |bins| bins.iter().sum());
         }
@@ -332,16 +332,15 @@ impl Extremes {
 /// Calls `count` with the slot of each value: its bin, or for a zero one of the slots from [`FINE`] on.
 #[inline(always)]
 fn for_each_slot(values: &[f32], scale: f32, mut count: impl FnMut(usize)) {
-    let mut slots = [0u32; LANE];
-    for lane in values.chunks(LANE) {
-        let slots = &mut slots[..lane.len()];
-        for (slots, lane) in slots.chunks_mut(ZERO_SLOTS).zip(lane.chunks(ZERO_SLOTS)) {
-            for (turn, (slot, x)) in slots.iter_mut().zip(lane).enumerate() {
-                *slot = slot_of(x.abs() * scale, turn as u32);
-            }
+    let (lanes, rest) = values.as_chunks::<LANE>();
+    for lane in lanes {
+        let mut slots = [0u32; LANE];
+        for (turn, (slot, x)) in slots.iter_mut().zip(lane).enumerate() {
+            *slot = slot_of(x.abs() * scale, (turn % ZERO_SLOTS) as u32);
         }
         slots.iter().for_each(|&slot| count(slot as usize));
     }
+    rest.iter().for_each(|x| count(slot_of(x.abs() * scale, 0) as usize));
 }
 
 /// `floor(x)` for `0 < x < FINE`, and `FINE + turn` for 0.

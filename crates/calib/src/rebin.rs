@@ -128,9 +128,9 @@ mod tests {
 
     #[test]
     fn nothing_and_zeros_have_defined_bins() {
-        assert_eq!(histogram(&[]).rebin(4), []);
-        assert_eq!(histogram(&[f32::NAN]).rebin(4), []);
-        assert_eq!(histogram(&[1.0]).rebin(0), []);
+        assert!(histogram(&[]).rebin(4).is_empty());
+        assert!(histogram(&[f32::NAN]).rebin(4).is_empty());
+        assert!(histogram(&[1.0]).rebin(0).is_empty());
         assert_eq!(histogram(&[0.0, -0.0]).rebin(4), [0, 0, 0, 2]);
     }
 }

@@ -205,7 +205,13 @@ mod tests {
             (7.9e35, LintKind::Huge, Severity::Warning),
             (7.9e-15, LintKind::Tiny, Severity::Warning),
         ] {
-            let found = lint(&table(&[("good", 0.01), ("better", 1e6), ("good too", 1e-8), ("bad", scale)]));
+            let found = lint(&table(&[
+                ("good", 0.01),
+                ("great", 1e6),
+                ("small", 1e-8),
+                ("bad", scale),
+                ("fine", 0.1),
+            ]));
             assert_eq!(found.len(), 1, "{scale}");
             assert_eq!((found[0].line, found[0].kind, found[0].severity), (Some(5), kind, severity));
         }

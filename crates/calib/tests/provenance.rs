@@ -1,0 +1,178 @@
+//! Sidecars: written, read by other versions, and compared with what is wanted.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use trt_calib::sidecar::{
+    Backend, Dataset, FORMAT, Image, ModelSource, Sidecar, SidecarError, Skipped, Stale, TensorRecord,
+    Wanted, WantedDataset, fingerprint,
+};
+use trt_calib::{Algorithm, Digest};
+
+fn image(name: &str) -> Image {
+    Image { name: name.to_owned(), size: 3, hash: Digest::of(name.as_bytes()) }
+}
+
+fn sidecar() -> Sidecar {
+    let images = vec![image("a.jpg"), image("b/c.png")];
+    let record = TensorRecord {
+        amax: 2.5,
+        min: -2.5,
+        max: 1.0,
+        threshold: 2.25,
+        nan: 0,
+        infinite: 0,
+        zero_range: false,
+    };
+    Sidecar {
+        format: FORMAT,
+        tool_version: "0.1.0".to_owned(),
+        created: "2026-01-02T03:04:05Z".to_owned(),
+        table: Digest::of(b"table"),
+        model: ModelSource {
+            file: "detector.onnx".to_owned(),
+            hash: Digest::of(b"model"),
+            external: BTreeMap::from([("detector.data".to_owned(), Digest::of(b"weights"))]),
+        },
+        dataset: Dataset {
+            count: 2,
+            requested: 3,
+            seed: 7,
+            fingerprint: fingerprint(&images),
+            images,
+            skipped: vec![Skipped { name: "d.jpg".to_owned(), reason: "truncated".to_owned() }],
+        },
+        preprocessing: json!({"size": [640, 640], "mean": [0.485, 0.5], "order": "rgb", "crop": null}),
+        shapes: BTreeMap::from([("images".to_owned(), vec![1, 3, 640, 640])]),
+        batch: 8,
+        algorithm: Algorithm::EntropyCalibration2,
+        params: json!({"bins": 2048, "levels": 127}),
+        backend: Backend { name: "rten".to_owned(), version: "0.27.0".to_owned() },
+        tensors: BTreeMap::from([("images".to_owned(), record)]),
+        without_scale: BTreeMap::from([("mask".to_owned(), "no value was finite".to_owned())]),
+    }
+}
+
+fn wanted() -> Wanted {
+    let made = sidecar();
+    Wanted {
+        table: made.table,
+        model: made.model,
+        dataset: Some(WantedDataset {
+            requested: made.dataset.requested,
+            seed: made.dataset.seed,
+            fingerprint: made.dataset.fingerprint,
+        }),
+        preprocessing: made.preprocessing,
+        shapes: made.shapes,
+        algorithm: made.algorithm,
+        params: made.params,
+    }
+}
+
+#[test]
+fn a_sidecar_is_read_as_it_was_written() {
+    let bytes = sidecar().write();
+    assert_eq!(bytes.last(), Some(&b'\n'));
+    assert_eq!(Sidecar::parse(&bytes).unwrap(), sidecar());
+}
+
+#[test]
+fn other_versions_may_add_fields_and_leave_lists_out() {
+    let mut json: Value = serde_json::from_slice(&sidecar().write()).unwrap();
+    json["new"] = json!({"deep": [1, 2]});
+    json["tensors"]["images"]["kurtosis"] = json!(3.0);
+    json["dataset"].as_object_mut().unwrap().remove("images");
+    json.as_object_mut().unwrap().remove("without_scale");
+    let read = Sidecar::parse(json.to_string().as_bytes()).unwrap();
+    assert!(read.dataset.images.is_empty() && read.without_scale.is_empty());
+    assert_eq!(read.staleness(&wanted()), []);
+}
+
+#[test]
+fn a_later_format_is_refused_even_if_it_cannot_be_read() {
+    assert!(matches!(Sidecar::parse(br#"{"format": 2}"#), Err(SidecarError::Newer { found: 2 })));
+    for bytes in [&b""[..], b"{", b"[]", b"{\"format\": 1}", b"{\"format\": -1}", b"\xff"] {
+        assert!(matches!(Sidecar::parse(bytes), Err(SidecarError::Unreadable { .. })));
+    }
+}
+
+#[test]
+fn what_is_wanted_again_is_not_stale() {
+    assert_eq!(sidecar().staleness(&wanted()), []);
+    let mut same = wanted();
+    same.model.file = "renamed.onnx".to_owned();
+    same.dataset = None;
+    same.preprocessing = json!({"order": "rgb", "mean": [0.485, 0.5], "size": [640.0, 640]});
+    assert_eq!(sidecar().staleness(&same), []);
+}
+
+#[test]
+fn each_change_is_named_with_both_values() {
+    let other = Digest::of(b"other");
+    type Change = fn(&mut Wanted, Digest);
+    let cases: [(Change, &str); 13] = [
+        (|w, d| w.table = d, "the table was edited by hand: its hash was "),
+        (|w, d| w.model.hash = d, "the model `detector.onnx` changed: its hash was "),
+        (
+            |w, d| drop(w.model.external.insert("detector.data".to_owned(), d)),
+            "the model's data `detector.data` changed: its hash was ",
+        ),
+        (|w, _| w.model.external.clear(), "the model no longer has external data: `detector.data`"),
+        (
+            |w, d| drop(w.model.external.insert("more.data".to_owned(), d)),
+            "the model has new external data: `more.data`",
+        ),
+        (|w, _| w.dataset.as_mut().unwrap().requested = 512, "`count` was 3, and is 512"),
+        (|w, _| w.dataset.as_mut().unwrap().seed = 8, "`seed` was 7, and is 8"),
+        (|w, d| w.dataset.as_mut().unwrap().fingerprint = d, "the images changed: their fingerprint was "),
+        (
+            |w, _| w.preprocessing["mean"][1] = json!(0.25),
+            "preprocessing changed: `mean[1]` was 0.5, and is 0.25",
+        ),
+        (|w, _| w.preprocessing["crop"] = json!(9), "preprocessing changed: `crop` was absent, and is 9"),
+        (
+            |w, _| drop(w.shapes.insert("images".to_owned(), vec![1, 3, 320, 320])),
+            "the calibration shape of `images` was 1x3x640x640, and is 1x3x320x320",
+        ),
+        (|w, _| w.algorithm = Algorithm::MinMax, "`algorithm` was entropy, and is minmax"),
+        (|w, _| w.params["levels"] = json!(128), "the algorithm's `levels` was 127, and is 128"),
+    ];
+    for (change, message) in cases {
+        let mut wanted = wanted();
+        change(&mut wanted, other);
+        let reasons = sidecar().staleness(&wanted);
+        assert_eq!(reasons.len(), 1, "{message}");
+        assert!(reasons[0].to_string().starts_with(message), "{}", reasons[0]);
+        assert_eq!(reasons[0].only_the_file(), matches!(reasons[0], Stale::TableEdited { .. }));
+    }
+    let old = Sidecar { format: 0, ..sidecar() };
+    assert_eq!(old.staleness(&wanted()), [Stale::Format { found: 0 }]);
+}
+
+#[test]
+fn the_fingerprint_depends_on_the_images_and_not_on_their_order() {
+    let (a, b) = (image("a"), image("b"));
+    assert_eq!(fingerprint([&a, &b]), fingerprint([&b, &a]));
+    let renamed = Image { name: "c".to_owned(), ..a.clone() };
+    let grown = Image { size: 4, ..a.clone() };
+    let edited = Image { hash: Digest::of(b"other"), ..a.clone() };
+    for other in [&renamed, &grown, &edited] {
+        assert_ne!(fingerprint([&a, &b]), fingerprint([other, &b]));
+    }
+    assert_ne!(fingerprint([&a]), fingerprint([&a, &a]));
+}
+
+#[test]
+fn every_sidecar_error_has_a_hint() {
+    let source = serde_json::from_str::<u32>("x").unwrap_err();
+    for error in [
+        SidecarError::TooLarge { bytes: 1 },
+        SidecarError::Newer { found: 2 },
+        SidecarError::Unreadable { source },
+    ] {
+        let message = error.to_string();
+        assert!(message.starts_with(char::is_lowercase) && !message.ends_with('.'), "{message}");
+        assert!(error.hint().is_some_and(|hint| !hint.is_empty()), "{message}");
+    }
+}

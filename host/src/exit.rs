@@ -3,7 +3,11 @@
 use std::error::Error;
 use std::process::ExitCode;
 
+use crate::bundle::BundleError;
+use crate::device::DeviceError;
+use crate::fleet::{FleetError, ImagesError};
 use crate::interrupt::Interrupted;
+use crate::transport::TransportError;
 
 /// What the process says to a script. `--help` documents these numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,11 +35,16 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Prints the error, its causes and its hint on stderr, and returns the exit code that fits.
+/// Shows the error and returns the exit code that fits.
 pub fn report(error: &anyhow::Error) -> ExitCode {
-    if error.chain().any(|cause| cause.is::<Interrupted>()) {
-        eprintln!("interrupted");
-        return Exit::Interrupted.into();
+    show(error);
+    exit_of(error).into()
+}
+
+/// Prints the error, its causes and its hint on stderr.
+pub fn show(error: &anyhow::Error) {
+    if is_interrupted(error) {
+        return eprintln!("interrupted");
     }
     let mut lines: Vec<String> = Vec::new();
     for cause in error.chain().map(ToString::to_string) {
@@ -47,14 +56,44 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     for (depth, line) in lines.iter().enumerate() {
         eprintln!("{} {line}", if depth == 0 { "error:" } else { "  because:" });
     }
-    let (hint, exit) = error.chain().find_map(classify).unwrap_or((None, Exit::Failure));
-    if let Some(hint) = hint {
+    if let Some((Some(hint), _)) = error.chain().find_map(classify) {
         eprintln!("  hint: {hint}");
     }
-    exit.into()
+}
+
+/// The exit code that fits an error.
+pub fn exit_of(error: &anyhow::Error) -> Exit {
+    if is_interrupted(error) {
+        return Exit::Interrupted;
+    }
+    error.chain().find_map(classify).map_or(Exit::Failure, |(_, exit)| exit)
+}
+
+fn is_interrupted(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.is::<Interrupted>()
+            || matches!(cause.downcast_ref(), Some(DeviceError::Interrupted(_)))
+            || matches!(cause.downcast_ref(), Some(TransportError::Interrupted))
+    })
 }
 
 /// The hint and the exit code of the errors we know.
-fn classify(_cause: &(dyn Error + 'static)) -> Option<(Option<String>, Exit)> {
+fn classify(cause: &(dyn Error + 'static)) -> Option<(Option<String>, Exit)> {
+    if let Some(error) = cause.downcast_ref::<FleetError>() {
+        return Some((error.hint(), Exit::Usage));
+    }
+    if let Some(error) = cause.downcast_ref::<ImagesError>() {
+        return Some((error.hint(), Exit::Input));
+    }
+    if let Some(error) = cause.downcast_ref::<BundleError>() {
+        return Some((error.hint(), Exit::Input));
+    }
+    if let Some(error) = cause.downcast_ref::<TransportError>() {
+        return Some((error.hint(), Exit::Unreachable));
+    }
+    if let Some(error) = cause.downcast_ref::<DeviceError>() {
+        let exit = if error.is_unreachable() { Exit::Unreachable } else { Exit::Device };
+        return Some((error.hint(), exit));
+    }
     None
 }

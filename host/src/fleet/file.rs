@@ -1,0 +1,127 @@
+//! What the fleet file may say: its keys and their defaults, and nothing about what they mean together.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use trt_calib::Algorithm;
+use trt_imaging::Preprocess;
+use trt_wire::{HookName, ModelName, OnUnsupported, Precision, ShapeRange};
+
+use super::value::{self, Parsed};
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct FleetFile {
+    #[serde(default)]
+    pub models: BTreeMap<Parsed<ModelName>, ModelFile>,
+    #[serde(default)]
+    pub defaults: DefaultsFile,
+    #[serde(default)]
+    pub devices: BTreeMap<String, DeviceFile>,
+    #[serde(default)]
+    pub groups: BTreeMap<String, Vec<String>>,
+}
+
+/// `models.<name>`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ModelFile {
+    pub onnx: String,
+    pub precision: Precision,
+    #[serde(default, deserialize_with = "value::shapes")]
+    pub shapes: BTreeMap<String, ShapeRange>,
+    #[serde(default, deserialize_with = "value::bytes")]
+    pub workspace: Option<u64>,
+    #[serde(default)]
+    pub on_unsupported: OnUnsupported,
+    pub calibration: Option<CalibrationFile>,
+    #[serde(default)]
+    pub verify: VerifyFile,
+    pub hook: Option<Parsed<HookName>>,
+}
+
+/// `models.<name>.calibration`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct CalibrationFile {
+    pub images: Option<value::OneOrMany>,
+    #[serde(default = "default_count", deserialize_with = "value::positive")]
+    pub count: u32,
+    #[serde(default)]
+    pub seed: u64,
+    #[serde(default = "default_batch", deserialize_with = "value::positive")]
+    pub batch: u32,
+    #[serde(default)]
+    pub algorithm: Algorithm,
+    pub preprocess: Option<Preprocess>,
+    pub table: Option<String>,
+    pub output: Option<String>,
+    #[serde(default = "default_max_undecodable", deserialize_with = "value::share")]
+    pub max_undecodable: f64,
+}
+
+/// NVIDIA's advice for ImageNet classifiers is about 500 images (TensorRT developer guide, "Post-Training
+/// Quantization Using Calibration").
+fn default_count() -> u32 {
+    512
+}
+
+/// Suits models whose batch is fixed at 1.
+fn default_batch() -> u32 {
+    1
+}
+
+fn default_max_undecodable() -> f64 {
+    0.05
+}
+
+/// `models.<name>.verify`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct VerifyFile {
+    #[serde(default = "default_required")]
+    pub required: bool,
+}
+
+fn default_required() -> bool {
+    true
+}
+
+impl Default for VerifyFile {
+    fn default() -> Self {
+        Self { required: default_required() }
+    }
+}
+
+/// `defaults`: what a device takes where it says nothing itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct DefaultsFile {
+    #[serde(default, deserialize_with = "value::port")]
+    pub port: Option<u16>,
+    pub user: Option<String>,
+    pub identity: Option<String>,
+    pub known_hosts: Option<String>,
+    pub agent_socket: Option<String>,
+}
+
+/// SSH's own port.
+pub const DEFAULT_PORT: u16 = 22;
+
+/// `devices.<name>`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct DeviceFile {
+    pub host: Option<String>,
+    #[serde(default, deserialize_with = "value::port")]
+    pub port: Option<u16>,
+    pub user: Option<String>,
+    pub identity: Option<String>,
+    pub known_hosts: Option<String>,
+    pub agent_socket: Option<String>,
+    pub socket: Option<String>,
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    pub models: Option<Vec<String>>,
+}

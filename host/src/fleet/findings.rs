@@ -1,0 +1,136 @@
+//! What `fleet validate` tells about a fleet file that loads: files that are missing, and parts nobody uses.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::Path;
+
+use serde::Serialize;
+use trt_wire::Precision;
+
+use super::error::{FleetError, Place};
+use super::{Address, Calibration, Fleet, Model};
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// A push or a calibration will fail.
+    Error,
+    /// Probably not what was meant.
+    Warning,
+}
+
+/// Something that a user should know about a fleet file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub level: Level,
+    /// Where it is, if the file's text is wrong.
+    pub at: Option<Place>,
+    /// What it is, with the key it concerns.
+    pub message: String,
+    /// What mends it.
+    pub hint: Option<String>,
+}
+
+impl From<&FleetError> for Finding {
+    fn from(error: &FleetError) -> Self {
+        let (at, message) = match error {
+            FleetError::At { at, problem } => (Some(at.clone()), problem.to_string()),
+            other => (None, other.to_string()),
+        };
+        Self { level: Level::Error, at, message, hint: error.hint() }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.level == Level::Error { "error: " } else { "warning: " })?;
+        if let Some(at) = &self.at {
+            write!(f, "{at}: ")?;
+        }
+        f.write_str(&self.message)?;
+        self.hint.iter().try_for_each(|hint| write!(f, "\n  hint: {hint}"))
+    }
+}
+
+impl Finding {
+    fn new(level: Level, key: &str, message: impl fmt::Display, hint: &str) -> Self {
+        Self { level, at: None, message: format!("{key}: {message}"), hint: Some(hint.to_owned()) }
+    }
+}
+
+impl Fleet {
+    /// Looks for every file that the fleet file names, and for parts that do nothing.
+    pub fn findings(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let used: BTreeSet<_> = self.devices.values().flat_map(|device| &device.models).collect();
+        for (name, model) in &self.models {
+            model_findings(model, &mut findings);
+            if !self.devices.is_empty() && !used.contains(name) {
+                let hint = "add it to the `models` of a device, or remove it";
+                findings.push(Finding::new(
+                    Level::Warning,
+                    &format!("models.{name}"),
+                    "no device gets it",
+                    hint,
+                ));
+            }
+        }
+        let mut identities = BTreeSet::new();
+        for (name, device) in &self.devices {
+            if device.models.is_empty() {
+                let hint = "name models, or remove `models` so that it gets all";
+                let key = format!("devices.{name}.models");
+                findings.push(Finding::new(Level::Warning, &key, "the device gets no model", hint));
+            }
+            if let Address::Ssh(ssh) = &device.address {
+                // A file from `defaults` is told once.
+                for (key, file) in [("identity", &ssh.identity), ("known-hosts", &ssh.known_hosts)] {
+                    if let Some(file) = file.as_deref().filter(|file| identities.insert(*file)) {
+                        exists(&format!("devices.{name}.{key}"), file, &mut findings);
+                    }
+                }
+            }
+        }
+        for (name, _) in self.groups.iter().filter(|(_, members)| members.is_empty()) {
+            let key = format!("groups.{name}");
+            findings.push(Finding::new(
+                Level::Warning,
+                &key,
+                "the group is empty",
+                "name devices, or remove it",
+            ));
+        }
+        findings
+    }
+}
+
+fn model_findings(model: &Model, findings: &mut Vec<Finding>) {
+    let section = format!("models.{}", model.name);
+    exists(&format!("{section}.onnx"), &model.onnx, findings);
+    match &model.calibration {
+        Some(Calibration::Table(table)) => exists(&format!("{section}.calibration.table"), table, findings),
+        Some(Calibration::Images(calibration)) => {
+            if let Err(error) = calibration.images.list() {
+                let hint = error.hint();
+                let message = format!("{section}.calibration.images: {error}");
+                findings.push(Finding { level: Level::Error, at: None, message, hint });
+            }
+        }
+        None => {}
+    }
+    if model.calibration.is_some() && model.precision != Precision::Int8 {
+        let message = format!("a model of precision `{}` is not calibrated", model.precision);
+        let hint = "set `precision: int8`, or remove `calibration`";
+        findings.push(Finding::new(Level::Warning, &format!("{section}.calibration"), message, hint));
+    }
+}
+
+fn exists(key: &str, file: &Path, findings: &mut Vec<Finding>) {
+    if !file.is_file() {
+        let message = format!("there is no such file: {}", file.display());
+        let hint = "paths are relative to the fleet file, absolute, or start with `~/`";
+        findings.push(Finding::new(Level::Error, key, message, hint));
+    }
+}

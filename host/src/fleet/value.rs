@@ -1,0 +1,209 @@
+//! Values with more than one spelling, or with limits. Errors are raised inside visitors, since only there does the
+//! parser attach line and column.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::str::FromStr;
+
+use serde::Deserialize;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
+use trt_wire::ShapeRange;
+
+/// A value that is parsed from a string.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Parsed<T>(pub T);
+
+impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Parsed<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text<T>(PhantomData<T>);
+        impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Text<T> {
+            type Value = Parsed<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                text.parse().map(Parsed).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(Text(PhantomData))
+    }
+}
+
+/// A string, or a sequence of strings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OneOrMany(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for OneOrMany {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrManyVisitor;
+        impl<'de> Visitor<'de> for OneOrManyVisitor {
+            type Value = OneOrMany;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a folder, a glob, a list file, or a sequence of these")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(OneOrMany(vec![text.to_owned()]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+                let all = Vec::deserialize(SeqAccessDeserializer::new(seq))?;
+                if all.is_empty() {
+                    return Err(A::Error::invalid_length(0, &self));
+                }
+                Ok(OneOrMany(all))
+            }
+        }
+        deserializer.deserialize_any(OneOrManyVisitor)
+    }
+}
+
+/// Whole numbers from `MIN` to `MAX`.
+struct Whole<const MIN: u64, const MAX: u64>;
+
+impl<const MIN: u64, const MAX: u64> Visitor<'_> for Whole<MIN, MAX> {
+    type Value = u64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a whole number from {MIN} to {MAX}")
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<u64, E> {
+        match value {
+            _ if (MIN..=MAX).contains(&value) => Ok(value),
+            _ => Err(E::invalid_value(Unexpected::Unsigned(value), &self)),
+        }
+    }
+}
+
+/// A whole number of at least 1.
+pub fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    deserializer.deserialize_u64(Whole::<1, { u32::MAX as u64 }>).map(|value| value as u32)
+}
+
+/// A TCP port.
+pub fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+    deserializer.deserialize_u64(Whole::<1, { u16::MAX as u64 }>).map(|value| Some(value as u16))
+}
+
+/// A share from 0 to 1.
+pub fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    struct Share;
+    impl Visitor<'_> for Share {
+        type Value = f64;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a share from 0 to 1, such as 0.05")
+        }
+
+        fn visit_f64<E: Error>(self, value: f64) -> Result<f64, E> {
+            match value {
+                0.0..=1.0 => Ok(value),
+                _ => Err(E::invalid_value(Unexpected::Float(value), &self)),
+            }
+        }
+    }
+    deserializer.deserialize_f64(Share)
+}
+
+/// A size in bytes: a number, or a string such as `512MiB`.
+pub fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    struct Bytes;
+    impl Visitor<'_> for Bytes {
+        type Value = Option<u64>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a size such as `512MiB` (KiB, MiB, GiB, KB, MB, GB), or a number of bytes")
+        }
+
+        fn visit_u64<E: Error>(self, value: u64) -> Result<Self::Value, E> {
+            match value {
+                0 => Err(E::invalid_value(Unexpected::Unsigned(0), &self)),
+                _ => Ok(Some(value)),
+            }
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+            match parse_bytes(text) {
+                Some(value) => self.visit_u64(value),
+                None => Err(E::invalid_value(Unexpected::Str(text), &self)),
+            }
+        }
+    }
+    deserializer.deserialize_any(Bytes)
+}
+
+fn parse_bytes(text: &str) -> Option<u64> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let factor: u64 = match unit.trim_start() {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+/// Shapes by input name.
+pub fn shapes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, ShapeRange>, D::Error> {
+    let shapes = BTreeMap::<String, Shape>::deserialize(deserializer)?;
+    Ok(shapes.into_iter().map(|(name, Shape(range))| (name, range)).collect())
+}
+
+/// `{min, opt, max}`, or one list for an input that never changes its shape.
+struct Shape(ShapeRange);
+
+impl<'de> Deserialize<'de> for Shape {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ShapeVisitor;
+        impl<'de> Visitor<'de> for ShapeVisitor {
+            type Value = Shape;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`{min: [...], opt: [...], max: [...]}`, or one list such as `[1, 3, 640, 640]`")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Shape, A::Error> {
+                let dims = Vec::<i64>::deserialize(SeqAccessDeserializer::new(seq))?;
+                checked(ShapeRange { min: dims.clone(), opt: dims.clone(), max: dims })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Shape, A::Error> {
+                checked(ShapeRange::deserialize(MapAccessDeserializer::new(map))?)
+            }
+        }
+        deserializer.deserialize_any(ShapeVisitor)
+    }
+}
+
+/// What TensorRT asks of an optimization profile, told in the user's words.
+fn checked<E: Error>(range: ShapeRange) -> Result<Shape, E> {
+    let ShapeRange { min, opt, max } = &range;
+    if min.len() != opt.len() || opt.len() != max.len() {
+        let ranks = [min.len(), opt.len(), max.len()];
+        return Err(E::custom(format_args!(
+            "`min`, `opt` and `max` must have as many dimensions each, not: {} / {} / {}",
+            ranks[0], ranks[1], ranks[2]
+        )));
+    }
+    if let Some(bad) = [min, opt, max].into_iter().flatten().find(|dim| **dim < 1) {
+        return Err(E::custom(format_args!("every dimension must be a positive number, not: {bad}")));
+    }
+    for (axis, ((min, opt), max)) in min.iter().zip(opt).zip(max).enumerate() {
+        if min > opt || opt > max {
+            return Err(E::custom(format_args!(
+                "dimension {axis} must satisfy `min` <= `opt` <= `max`, not: {min} / {opt} / {max}"
+            )));
+        }
+    }
+    Ok(Shape(range))
+}

@@ -235,7 +235,7 @@ mod tests {
         let mut values: Vec<f32> = (0..100_000u32).map(|i| (i * 7919 % 1000) as f32 / 1000.0).collect();
         values.push(1000.0);
         let found = Algorithm::EntropyCalibration2.threshold(&histogram(&values)).unwrap();
-        assert!(found.value < 100.0, "{found:?}");
+        assert!(found.value < 250.0, "{found:?}");
         assert_eq!(scale_bits(Algorithm::MinMax, &values), (1000.0f32 / 127.0).to_bits());
     }
 

@@ -7,8 +7,9 @@
 //! - `Q` is the first `i` bins (without that tail) quantized to 127 levels: level `l` covers the bins from
 //!   `l*i/127` to `(l+1)*i/127`, both rounded down, and its count is spread evenly over its bins that are not
 //!   empty;
-//! - the loss is `KL(P || Q)` of both, normalized. Where `Q` is 0 and `P` is not (the tail on an empty bin), it
-//!   is infinite.
+//! - the loss is `KL(P || Q)` of both, normalized. A tail that falls on an empty bin, where `Q` is 0, is compared
+//!   with a count of one. With an infinite loss instead, a lone value far out could never be clipped if all
+//!   others lie within the first 128 bins. Where all values are in the tail, the loss is infinite.
 //!
 //! The threshold is the centre of bin `i` for the `i` of least loss, the greatest such `i` if there are
 //! several: `(i + 0.5) * amax / 2048`. With `i = 2048` nothing is clipped, and there the tail is empty and
@@ -17,7 +18,7 @@
 //! Sources: NVIDIA's MLPerf Inference v0.5 submission (`closed/NVIDIA/calibration.md`) for the discarded bin,
 //! the 127 levels and the centre; S. Migacz, "8-bit inference with TensorRT" (GTC 2017) for 2048 bins, `i` from
 //! 128 and `Q` without the tail. Tables written by TensorRT show `i = 2048` and `i = 2047` as 2048.5/2048/127
-//! (`3c010a14`) and 2047.5/2048/127 (`3c00f9f4`). How levels are cut and how ties and infinite losses count is
+//! (`3c010a14`) and 2047.5/2048/127 (`3c00f9f4`). How levels are cut and how ties and empty bins count is
 //! our choice; nothing is known to be bit-equal to TensorRT.
 //!
 //! `Q` is constant within a level, so a level needs two prefix sums instead of its bins, and for the about 127
@@ -136,29 +137,36 @@ fn divergence(sums: &Sums, rows: &LevelRows<'_>, kept: usize, params: &EntropyPa
         start += width + extra;
     }
 
-    let total = sums.count(0, sums.bins());
-    let tail = sums.count(kept, sums.bins());
-    let (inside, used) = (sums.count(start, kept), sums.used(start, kept));
-    let last = sums.count(kept - 1, kept);
-    let fresh = last == 0.0 && tail > 0.0;
-    let (q_total, q_last, q_used) = match params.q_source {
-        QSource::WithoutTail if fresh => return f64::INFINITY,
-        QSource::WithoutTail => (total - tail, inside, used),
-        QSource::WithTail => (total, inside + tail, used + f64::from(u8::from(fresh))),
-    };
-    if q_total == 0.0 {
+    let (total, tail) = (sums.count(0, sums.bins()), sums.count(kept, sums.bins()));
+    if tail == total {
         return f64::INFINITY;
     }
-    let p_last = inside + tail;
-    if p_last > 0.0 {
-        cross += p_last * (q_last / q_used).ln();
-    }
-    let own = sums.x_ln_x(kept - 1) + x_ln_x(last + tail);
+    let (inside, used) = (sums.count(start, kept), sums.used(start, kept));
+    let last = sums.count(kept - 1, kept);
+    let lone = last == 0.0 && tail > 0.0;
+    let q_total = match params.q_source {
+        // Of the last bin's P ln Q nothing is added: ln 1 is 0.
+        QSource::WithoutTail if lone => {
+            cross += x_ln_y(inside, inside / used);
+            total - tail + 1.0
+        }
+        QSource::WithoutTail => {
+            cross += x_ln_y(inside + tail, inside / used);
+            total - tail
+        }
+        QSource::WithTail => {
+            let used = used + f64::from(u8::from(lone));
+            cross += x_ln_y(inside + tail, (inside + tail) / used);
+            total
+        }
+    };
+    let own = sums.x_ln_x(kept - 1) + x_ln_y(last + tail, last + tail);
     ((own - cross) / total - total.ln() + q_total.ln()).max(0.0)
 }
 
-fn x_ln_x(x: f64) -> f64 {
-    if x > 0.0 { x * x.ln() } else { 0.0 }
+/// `x ln y`, and 0 where `x` is.
+fn x_ln_y(x: f64, y: f64) -> f64 {
+    if x > 0.0 { x * y.ln() } else { 0.0 }
 }
 
 /// Prefix sums over the bins. Counts below 2^53 are exact as `f64`.
@@ -187,7 +195,7 @@ impl Sums {
             };
             sum += count;
             used += u32::from(count > 0);
-            own += x_ln_x(count as f64);
+            own += x_ln_y(count as f64, count as f64);
         }
         sums
     }
@@ -243,7 +251,7 @@ impl<'a> LevelRows<'a> {
         let term = |start: usize| {
             let end = (start + width).min(self.sums.bins());
             let count = self.sums.count(start, end);
-            if count > 0.0 { count * (count / self.sums.used(start, end)).ln() } else { 0.0 }
+            x_ln_y(count, count / self.sums.used(start, end))
         };
         (0..self.sums.bins()).map(term).collect()
     }

@@ -25,6 +25,10 @@ pub(crate) const FINE_LOG2: i32 = 14;
 /// stays a normal binary32.
 pub(crate) const MIN_EXPONENT: i32 = -100;
 
+/// The greatest count taken from elsewhere. The search computes with binary64, which is exact up to here, and
+/// sums of thousands of such histograms do not overflow.
+const MOST: u64 = 1 << 53;
+
 /// Values that are scanned, then binned: 64 KiB, which stay in the second-level cache.
 const BLOCK: usize = 1 << 14;
 /// Values whose bin numbers are computed together, in vector registers, before counting.
@@ -259,10 +263,10 @@ impl Histogram {
     /// [`CalibError::Histogram`] where the parts contradict each other.
     pub fn from_parts(parts: HistogramParts) -> Result<Self, CalibError> {
         let HistogramParts { exponent, bins, min, max, nan, infinite } = parts;
-        let count = bins.iter().try_fold(0u64, |sum, &bin| sum.checked_add(bin));
-        let histogram = Self { exponent, bins, count: count.unwrap_or(0), min, max, nan, infinite };
-        let reason =
-            if count.is_none() { Some("the counts overflow 64 bits") } else { histogram.contradiction() };
+        let sum = bins.iter().fold(0u64, |sum, &bin| sum.saturating_add(bin));
+        let histogram = Self { exponent, bins, count: sum, min, max, nan, infinite };
+        let too_many = [sum, nan, infinite].iter().any(|&n| n > MOST);
+        let reason = if too_many { Some("a count exceeds 2^53") } else { histogram.contradiction() };
         match reason {
             None => Ok(histogram),
             Some(reason) => Err(CalibError::Histogram { reason }),

@@ -131,7 +131,7 @@ fn extremes_are_exact_and_signed() {
 fn damaged_parts_are_refused() {
     let good = histogram(&[0.5, 1.0]).into_parts();
     assert!(Histogram::from_parts(good.clone()).is_ok());
-    let damage: [fn(&mut HistogramParts); 9] = [
+    let damage: [fn(&mut HistogramParts); 10] = [
         |p| p.bins.truncate(100),
         |p| p.bins.clear(),
         |p| p.exponent += 1,
@@ -141,6 +141,7 @@ fn damaged_parts_are_refused() {
         |p| p.max = 1.5,
         |p| p.bins[FINE - 1] = 1,
         |p| p.bins[0] = u64::MAX,
+        |p| p.nan = u64::MAX,
     ];
     for (number, damage) in damage.into_iter().enumerate() {
         let mut parts = good.clone();

@@ -115,12 +115,12 @@ fn each_change_is_named_with_both_values() {
         (|w, d| w.table = d, "the table was edited by hand: its hash was "),
         (|w, d| w.model.hash = d, "the model `detector.onnx` changed: its hash was "),
         (
-            |w, d| drop(w.model.external.insert("detector.data".to_owned(), d)),
+            |w, d| w.model.external.extend([("detector.data".to_owned(), d)]),
             "the model's data `detector.data` changed: its hash was ",
         ),
         (|w, _| w.model.external.clear(), "the model no longer has external data: `detector.data`"),
         (
-            |w, d| drop(w.model.external.insert("more.data".to_owned(), d)),
+            |w, d| w.model.external.extend([("more.data".to_owned(), d)]),
             "the model has new external data: `more.data`",
         ),
         (|w, _| w.dataset.as_mut().unwrap().requested = 512, "`count` was 3, and is 512"),
@@ -132,7 +132,7 @@ fn each_change_is_named_with_both_values() {
         ),
         (|w, _| w.preprocessing["crop"] = json!(9), "preprocessing changed: `crop` was absent, and is 9"),
         (
-            |w, _| drop(w.shapes.insert("images".to_owned(), vec![1, 3, 320, 320])),
+            |w, _| w.shapes.extend([("images".to_owned(), vec![1, 3, 320, 320])]),
             "the calibration shape of `images` was 1x3x640x640, and is 1x3x320x320",
         ),
         (|w, _| w.algorithm = Algorithm::MinMax, "`algorithm` was entropy, and is minmax"),

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use crate::bundle::BundleError;
+use crate::calibrate::CalibrateError;
 use crate::device::DeviceError;
 use crate::fleet::{FleetError, ImagesError};
 use crate::interrupt::Interrupted;
@@ -74,6 +75,7 @@ fn is_interrupted(error: &anyhow::Error) -> bool {
         cause.is::<Interrupted>()
             || matches!(cause.downcast_ref(), Some(DeviceError::Interrupted(_)))
             || matches!(cause.downcast_ref(), Some(TransportError::Interrupted))
+            || matches!(cause.downcast_ref(), Some(CalibrateError::Interrupted(_)))
     })
 }
 
@@ -83,6 +85,9 @@ fn classify(cause: &(dyn Error + 'static)) -> Option<(Option<String>, Exit)> {
         return Some((error.hint(), Exit::Usage));
     }
     if let Some(error) = cause.downcast_ref::<ImagesError>() {
+        return Some((error.hint(), Exit::Input));
+    }
+    if let Some(error) = cause.downcast_ref::<CalibrateError>() {
         return Some((error.hint(), Exit::Input));
     }
     if let Some(error) = cause.downcast_ref::<BundleError>() {

@@ -3,12 +3,15 @@
 //! A verb lives in `commands/<verb>.rs` together with its arguments. What a verb needs from a device goes through
 //! [`device`], which speaks the protocol of `trt-wire` over a [`transport`].
 
+mod bundle;
 mod calibrate;
 mod cli;
 mod commands;
+mod device;
 mod exit;
 mod fleet;
 mod interrupt;
+mod transport;
 mod ui;
 
 use std::process::ExitCode;

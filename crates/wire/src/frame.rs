@@ -15,6 +15,11 @@ const HEADER: usize = 5;
 const JSON: u8 = b'J';
 const DATA: u8 = b'D';
 
+/// Bytes that a frame has beyond its content.
+pub const fn overhead() -> u64 {
+    HEADER as u64
+}
+
 /// What can go wrong between two programs.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {

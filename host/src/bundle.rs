@@ -1,0 +1,172 @@
+//! What is shipped for a model: its files and its table by content, and the manifest that names them.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use trt_calib::CalibrationTable;
+use trt_onnx::proto::elem;
+use trt_onnx::{Dim, Model as Onnx, OnnxError};
+use trt_wire::{BlobId, BuildSpec, FileEntry, Manifest, ModelSummary, TableEntry, TensorInfo};
+
+use crate::fleet::Model;
+
+/// A model cannot be shipped.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// The ONNX cannot be used.
+    #[error("{}: {source}", path.display())]
+    Model {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: OnnxError,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file name cannot be sent.
+    #[error("the name of a model's file is not UTF-8: {}", path.display())]
+    Name {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl BundleError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Model { source, .. } => source.hint(),
+            Self::Read { path, .. } => Some(format!("check that {} exists and may be read", path.display())),
+            Self::Name { .. } => Some("rename the file".into()),
+        }
+    }
+}
+
+/// Reads and checks the model's ONNX.
+pub fn load(model: &Model) -> Result<Onnx, BundleError> {
+    Onnx::load(&model.onnx).map_err(|source| BundleError::Model { path: model.onnx.clone(), source })
+}
+
+/// A manifest and where the bytes of its blobs are.
+#[derive(Debug, Clone)]
+pub struct Bundle {
+    /// What the agent is told.
+    pub manifest: Manifest,
+    /// Where each blob is on this machine.
+    pub sources: BTreeMap<BlobId, PathBuf>,
+}
+
+impl Bundle {
+    /// Hashes the model's files and the table, and summarises the model for the plan.
+    pub fn of(
+        model: &Model,
+        onnx: &Onnx,
+        table: Option<(&Path, &CalibrationTable)>,
+    ) -> Result<Self, BundleError> {
+        let mut sources = BTreeMap::new();
+        let files = files(model, onnx, &mut sources)?;
+        let table = table.map(|(path, table)| table_entry(path, table, &mut sources)).transpose()?;
+        let manifest = Manifest {
+            format: Manifest::FORMAT,
+            model: model.name.clone(),
+            files,
+            table,
+            summary: summary(onnx),
+            build: BuildSpec {
+                precision: model.precision,
+                shapes: model.shapes.clone(),
+                workspace: model.workspace,
+                on_unsupported: model.on_unsupported,
+            },
+            verification: model.verification,
+            hook: model.hook.clone(),
+        };
+        Ok(Self { manifest, sources })
+    }
+}
+
+/// The ONNX first, then its external data, each by its path below the model's folder.
+fn files(
+    model: &Model,
+    onnx: &Onnx,
+    sources: &mut BTreeMap<BlobId, PathBuf>,
+) -> Result<Vec<FileEntry>, BundleError> {
+    let folder = model.onnx.parent().unwrap_or(Path::new(""));
+    let name = PathBuf::from(model.onnx.file_name().unwrap_or_default());
+    let external = onnx.external_files().into_iter().map(|file| file.path);
+    std::iter::once(name)
+        .chain(external)
+        .map(|path| {
+            let text = path.to_str().ok_or_else(|| BundleError::Name { path: path.clone() })?.to_owned();
+            let (blob, size) = add(folder.join(&path), sources)?;
+            Ok(FileEntry { path: text, blob, size })
+        })
+        .collect()
+}
+
+fn table_entry(
+    path: &Path,
+    table: &CalibrationTable,
+    sources: &mut BTreeMap<BlobId, PathBuf>,
+) -> Result<TableEntry, BundleError> {
+    let (blob, size) = add(path.to_owned(), sources)?;
+    let algorithm = table.header().algorithm().map_or("Legacy", |algorithm| algorithm.word()).to_owned();
+    Ok(TableEntry { blob, size, algorithm, tensors: table.entries().len() as u64 })
+}
+
+fn add(path: PathBuf, sources: &mut BTreeMap<BlobId, PathBuf>) -> Result<(BlobId, u64), BundleError> {
+    let hash = || {
+        let mut file = File::open(&path)?;
+        let mut hasher = blake3::Hasher::new();
+        let size = io::copy(&mut file, &mut hasher)?;
+        Ok((BlobId::from_bytes(*hasher.finalize().as_bytes()), size))
+    };
+    let (blob, size) = hash().map_err(|source| BundleError::Read { path: path.clone(), source })?;
+    sources.insert(blob, path);
+    Ok((blob, size))
+}
+
+fn summary(onnx: &Onnx) -> ModelSummary {
+    let tensors = |infos: Vec<trt_onnx::TensorInfo>| infos.iter().map(tensor).collect();
+    ModelSummary {
+        opset: onnx.opset(),
+        has_qdq: onnx.has_qdq(),
+        inputs: tensors(onnx.inputs()),
+        outputs: tensors(onnx.outputs()),
+        operators: onnx.operators().into_iter().map(|(op, count)| (op, count as u64)).collect(),
+    }
+}
+
+fn tensor(info: &trt_onnx::TensorInfo) -> TensorInfo {
+    let dims = info.dims.iter().map(|dim| match dim {
+        Dim::Fixed(size) => *size,
+        Dim::Symbol(_) | Dim::Unknown => -1,
+    });
+    TensorInfo { name: info.name.clone(), element: element(info.elem_type), dims: dims.collect() }
+}
+
+/// ONNX's own words for element types.
+fn element(number: i32) -> String {
+    let word = match number {
+        elem::FLOAT => "float",
+        elem::FLOAT16 => "float16",
+        elem::BFLOAT16 => "bfloat16",
+        elem::DOUBLE => "double",
+        elem::INT8 => "int8",
+        elem::UINT8 => "uint8",
+        elem::INT32 => "int32",
+        elem::INT64 => "int64",
+        elem::BOOL => "bool",
+        elem::STRING => "string",
+        other => return format!("type {other}"),
+    };
+    word.to_owned()
+}

@@ -1,0 +1,121 @@
+//! What a push says of itself, for people and as JSON.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+use trt_wire::message::{Action, Deployed, Phase, Planned, VerifyOutcome};
+use trt_wire::{ModelName, QuantMode};
+
+use crate::device::{Proposal, Traffic};
+use crate::ui::{Ui, bytes, duration};
+
+/// One device of a push.
+#[derive(Debug, Serialize)]
+pub struct DeviceReport {
+    /// The device's name in the fleet file.
+    pub device: String,
+    /// Its models, in order, up to the one that failed.
+    pub models: Vec<ModelReport>,
+    /// What went over the wire.
+    pub traffic: Traffic,
+    /// What went wrong, if anything did.
+    pub error: Option<String>,
+}
+
+impl DeviceReport {
+    pub fn new(device: &str) -> Self {
+        Self { device: device.to_owned(), models: Vec::new(), traffic: Traffic::default(), error: None }
+    }
+}
+
+/// One model of a device.
+#[derive(Debug, Serialize)]
+pub struct ModelReport {
+    /// The model.
+    pub model: ModelName,
+    /// Bytes that had to be sent.
+    pub upload_bytes: u64,
+    /// The agent's plan, if it made one.
+    pub planned: Option<Planned>,
+    /// What became of it; absent in a dry run and if there was nothing to do.
+    pub deployed: Option<Deployed>,
+}
+
+impl ModelReport {
+    pub fn new(model: &ModelName) -> Self {
+        Self { model: model.clone(), upload_bytes: 0, planned: None, deployed: None }
+    }
+
+    pub fn plan(&mut self, proposal: &Proposal<'_>) {
+        self.upload_bytes = proposal.upload_bytes();
+        self.planned = Some(proposal.planned.clone());
+    }
+}
+
+/// The plan, as the agent made it.
+pub fn show_plan(ui: &Ui, device: &str, model: &ModelName, proposal: &Proposal<'_>) {
+    let Planned { action, plan, release, missing, facts, last_build_ms, .. } = &proposal.planned;
+    if *action == Action::Nothing {
+        return ui.print(format_args!("{device} {model}: up to date, release {release} is active"));
+    }
+    let mode = match plan.mode {
+        QuantMode::None => "",
+        QuantMode::Implicit => ", implicit",
+        QuantMode::Explicit => ", explicit Q/DQ",
+        QuantMode::ModelQdq => ", the model's own Q/DQ",
+    };
+    let tensorrt = facts.tensorrt.as_ref().map_or_else(Clone::clone, ToString::to_string);
+    ui.print(format_args!("{device} {model}: {}{mode}, {tensorrt}", plan.precision));
+    if !missing.is_empty() {
+        let files = missing.len();
+        ui.print(format_args!("  upload {} in {files} file(s)", bytes(proposal.upload_bytes())));
+    }
+    let last = last_build_ms.map_or_else(
+        || "no earlier build to compare with".to_owned(),
+        |last| format!("the last one took {}", duration(Duration::from_millis(last))),
+    );
+    match action {
+        Action::Build => ui.print(format_args!("  build engine {}, {last}", proposal.planned.engine)),
+        _ => ui.print(format_args!("  engine {} is on the device, activate it", proposal.planned.engine)),
+    }
+    for decision in &plan.decisions {
+        ui.print(format_args!("  - {decision}"));
+    }
+}
+
+/// The result, decisions of the build included.
+pub fn show_deployed(ui: &Ui, device: &str, model: &ModelName, deployed: &Deployed) {
+    let built = deployed.build_ms.map_or_else(
+        || "engine reused".to_owned(),
+        |millis| format!("built in {}", duration(Duration::from_millis(millis))),
+    );
+    ui.print(format_args!(
+        "{device} {model}: active, release {}, engine {}, {built}, {}",
+        deployed.release,
+        bytes(deployed.engine_bytes),
+        verified(&deployed.verify)
+    ));
+    ui.print(format_args!("  {}", Path::new(&deployed.path).display()));
+    for decision in &deployed.decisions {
+        ui.detail(format_args!("  - {decision}"));
+    }
+}
+
+/// Whether the engine was proven, in a few words.
+pub fn verified(outcome: &VerifyOutcome) -> String {
+    match outcome {
+        VerifyOutcome::NotVerified { because } => format!("NOT VERIFIED ({because})"),
+    }
+}
+
+/// A phase, as the user sees it.
+pub fn phase_word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Compose => "composes the graph",
+        Phase::Parse => "parses",
+        Phase::Build => "builds",
+        Phase::Verify => "verifies",
+        Phase::Activate => "activates",
+    }
+}

@@ -1,0 +1,264 @@
+//! A connection to an agent, after the greeting.
+
+use std::io::{BufWriter, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use trt_wire::frame::{self, FrameError};
+use trt_wire::message::{Event, Hello, Intent, ModelStatus, PROTOCOL, Reply, Request};
+use trt_wire::{DeviceFacts, Failure, Manifest, ModelName, ReleaseId};
+
+use super::replies::{NoFrame, Replies};
+use super::{DeviceError, Proposal};
+use crate::interrupt::{Interrupt, Interrupted};
+use crate::transport::{Channel, Control, RemoteCommand, Transport};
+
+/// How long an agent may take to greet: loading its program from a slow card included.
+const GREETING: Duration = Duration::from_secs(20);
+
+/// How long a cancelled deployment may take to say so.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// What went over the wire on one connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Traffic {
+    /// Bytes sent by this side, protocol included.
+    pub sent: u64,
+    /// Bytes received.
+    pub received: u64,
+    /// Requests answered, the greeting included: each costs one round trip.
+    pub round_trips: u64,
+}
+
+/// A connection to an agent. Dropping it releases the device's deployment lock.
+pub struct Agent {
+    peer: String,
+    interrupt: Interrupt,
+    replies: Replies,
+    writer: BufWriter<Box<dyn Write + Send>>,
+    control: Arc<dyn Control>,
+    traffic: Traffic,
+    // Dropped last: channels end with their transport.
+    _transport: Box<dyn Transport>,
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.control.kill();
+    }
+}
+
+/// Runs `trt-agent connect` wherever the agent was installed: a non-interactive shell may not have these in its `PATH`.
+fn connect_command(socket: Option<&str>) -> RemoteCommand {
+    let mut script = r#"PATH="$PATH:/usr/local/bin:$HOME/.local/bin" exec trt-agent connect"#.to_owned();
+    if let Some(socket) = socket {
+        script.push_str(" --socket ");
+        match socket.strip_prefix("~/") {
+            Some(below) => script.push_str(&format!("\"$HOME\"/{}", crate::transport::quote(below))),
+            None => script.push_str(&crate::transport::quote(socket)),
+        }
+    }
+    RemoteCommand::script(&script)
+}
+
+impl Agent {
+    /// Opens a channel to the agent and greets it. `socket` is the agent's, if it is not at its default place.
+    pub fn greet(
+        mut transport: Box<dyn Transport>,
+        socket: Option<&str>,
+        interrupt: &Interrupt,
+    ) -> Result<Self, DeviceError> {
+        let Channel { reader, writer, control } = transport.open(&connect_command(socket))?;
+        let mut agent = Self {
+            peer: transport.describe(),
+            interrupt: interrupt.clone(),
+            replies: Replies::new(reader),
+            writer: BufWriter::with_capacity(frame::MAX_FRAME, writer),
+            control,
+            traffic: Traffic::default(),
+            _transport: transport,
+        };
+        let mine = Hello {
+            protocol: PROTOCOL,
+            version: env!("CARGO_PKG_VERSION").into(),
+            features: vec![],
+            name: user_at_host(),
+        };
+        // An agent that is not there cannot be written to; what it says instead is more telling.
+        let sent = agent.send(&mine);
+        let hello = match agent.replies.next(Some(interrupt), Some(GREETING)) {
+            Ok(frame) => frame.message::<Hello>(),
+            Err(NoFrame::Frame(error)) => Err(error),
+            Err(NoFrame::Interrupted) => return Err(Interrupted.into()),
+            Err(NoFrame::Late) => Err(FrameError::Io(std::io::ErrorKind::TimedOut.into())),
+        };
+        let hello = hello.map_err(|source| agent.no_agent(source))?;
+        sent?;
+        agent.traffic.round_trips += 1;
+        if hello.protocol != PROTOCOL {
+            return Err(DeviceError::Protocol {
+                peer: agent.peer.clone(),
+                version: hello.version,
+                protocol: hello.protocol,
+            });
+        }
+        Ok(agent)
+    }
+
+    fn no_agent(&self, source: FrameError) -> DeviceError {
+        // The program's stderr may still be on its way when its stdout has ended.
+        if matches!(source, FrameError::Closed) {
+            let _ = self.control.wait();
+        }
+        DeviceError::NoAgent { peer: self.peer.clone(), stderr: self.control.stderr(), source: Box::new(source) }
+    }
+
+    /// What went over the wire so far.
+    pub fn traffic(&self) -> Traffic {
+        Traffic { received: self.replies.received(), ..self.traffic }
+    }
+
+    /// The device's facts.
+    pub fn facts(&mut self) -> Result<DeviceFacts, DeviceError> {
+        match self.ask(&Request::Facts)? {
+            Reply::Facts { facts } => Ok(*facts),
+            other => Err(self.confused(&other)),
+        }
+    }
+
+    /// What is on the device, and who deploys to it right now, since how many seconds.
+    pub fn status(&mut self) -> Result<(Vec<ModelStatus>, Option<(String, u64)>), DeviceError> {
+        match self.ask(&Request::Status)? {
+            Reply::Status { models, busy } => Ok((models, busy)),
+            other => Err(self.confused(&other)),
+        }
+    }
+
+    /// Activates an earlier release; gives the one that was and the one that is active, and the applications' path.
+    pub fn rollback(
+        &mut self,
+        model: &ModelName,
+        to: Option<&str>,
+    ) -> Result<(ReleaseId, ReleaseId, String), DeviceError> {
+        match self.ask(&Request::Rollback { model: model.clone(), to: to.map(str::to_owned) })? {
+            Reply::RolledBack { from, to, path } => Ok((from, to, path)),
+            other => Err(self.confused(&other)),
+        }
+    }
+
+    /// What deploying `manifest` would do. With [`Intent::Deploy`] nobody else can deploy until this agent is dropped.
+    pub fn plan(
+        &mut self,
+        manifest: &Manifest,
+        intent: Intent,
+        rebuild: bool,
+    ) -> Result<Proposal<'_>, DeviceError> {
+        let request = Request::Plan { manifest: Box::new(manifest.clone()), intent, rebuild };
+        match self.ask(&request)? {
+            Reply::Planned(planned) => Ok(Proposal { agent: self, planned: *planned }),
+            other => Err(self.confused(&other)),
+        }
+    }
+
+    /// Sends a request and waits for its reply; Ctrl-C gives up at once.
+    fn ask(&mut self, request: &Request) -> Result<Reply, DeviceError> {
+        self.send(request)?;
+        self.reply(|_| {})
+    }
+
+    /// Waits for the final reply, passing events on. Ctrl-C gives up at once.
+    pub(super) fn reply(&mut self, mut events: impl FnMut(Event)) -> Result<Reply, DeviceError> {
+        loop {
+            match self.replies.next(Some(&self.interrupt), None) {
+                Ok(frame) => match self.understand(frame)? {
+                    Reply::Event(event) => events(event),
+                    last => return self.finish(last),
+                },
+                Err(NoFrame::Frame(source)) => return Err(self.broken(source)),
+                Err(NoFrame::Interrupted | NoFrame::Late) => return Err(Interrupted.into()),
+            }
+        }
+    }
+
+    /// Like [`Self::reply`], but Ctrl-C cancels the work on the device and waits a little for its confirmation.
+    pub(super) fn reply_or_cancel(&mut self, events: impl FnMut(Event)) -> Result<Reply, DeviceError> {
+        match self.reply(events) {
+            Err(DeviceError::Interrupted(interrupted)) => {
+                self.send(&Request::Cancel)?;
+                while let Ok(frame) = self.replies.next(None, Some(FAREWELL)) {
+                    if self.understand(frame)?.is_final() {
+                        break;
+                    }
+                }
+                Err(interrupted.into())
+            }
+            other => other,
+        }
+    }
+
+    fn finish(&mut self, reply: Reply) -> Result<Reply, DeviceError> {
+        self.traffic.round_trips += 1;
+        match reply {
+            Reply::Failed(failure) => Err(self.failed(failure)),
+            other => Ok(other),
+        }
+    }
+
+    fn understand(&self, frame: frame::Frame) -> Result<Reply, DeviceError> {
+        frame.message().map_err(|source| self.broken(source))
+    }
+
+    pub(super) fn send(&mut self, message: &impl Serialize) -> Result<(), DeviceError> {
+        let len = serde_json::to_vec(message).map_or(0, |body| body.len());
+        self.traffic.sent += frame::overhead() + len as u64;
+        frame::write_message(&mut self.writer, message).map_err(|source| self.broken(source))
+    }
+
+    /// Sends a piece of a blob; [`Self::flush`] follows the last one.
+    pub(super) fn send_data(&mut self, piece: &[u8]) -> Result<(), DeviceError> {
+        self.interrupt.check()?;
+        self.traffic.sent += frame::overhead() + piece.len() as u64;
+        frame::write_data(&mut self.writer, piece).map_err(|source| self.broken(source))
+    }
+
+    pub(super) fn flush(&mut self) -> Result<(), DeviceError> {
+        self.writer.flush().map_err(|error| self.broken(error.into()))
+    }
+
+    pub(super) fn peer(&self) -> &str {
+        &self.peer
+    }
+
+    pub(super) fn confused(&self, reply: &Reply) -> DeviceError {
+        let got = serde_json::to_string(reply).unwrap_or_default().chars().take(80).collect();
+        DeviceError::Confused { peer: self.peer.clone(), got }
+    }
+
+    fn failed(&self, failure: Failure) -> DeviceError {
+        DeviceError::Failed { peer: self.peer.clone(), failure }
+    }
+
+    fn broken(&self, source: FrameError) -> DeviceError {
+        DeviceError::Broken { peer: self.peer.clone(), source }
+    }
+}
+
+/// Who deploys, for the device's lock and journal.
+fn user_at_host() -> String {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "somebody".into());
+    format!("{user}@{}", rustix::system::uname().nodename().to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_agent_is_found_in_the_places_it_is_installed_to() {
+        let lines = [None, Some("~/agent dir/agent.sock"), Some("/run/x.sock")];
+        let lines = lines.map(|socket| connect_command(socket).line().to_owned());
+        insta::assert_snapshot!("connect_command", lines.join("\n"));
+    }
+}

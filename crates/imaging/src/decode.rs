@@ -98,6 +98,9 @@ pub fn decode_within(bytes: &[u8], limits: &Limits) -> Result<Decoded, ImagingEr
     }
     let format =
         Format::of(bytes).ok_or_else(|| ImagingError::UnknownFormat { looks_like: looks_like(bytes) })?;
+    if format == Format::WebP && webp_len(bytes).is_none_or(|announced| announced > bytes.len() as u64) {
+        return Err(ImagingError::Truncated { format });
+    }
     let raw = match format {
         Format::Jpeg => jpeg::read(bytes, limits),
         Format::Bmp => read(BmpDecoder::new(Cursor::new(bytes)), format, limits),
@@ -105,6 +108,12 @@ pub fn decode_within(bytes: &[u8], limits: &Limits) -> Result<Decoded, ImagingEr
         Format::WebP => read(WebPDecoder::new(Cursor::new(bytes)), format, limits),
     }?;
     Ok(orient(raw))
+}
+
+/// The file length that a RIFF header announces. The decoder calls a shorter file corrupt.
+fn webp_len(bytes: &[u8]) -> Option<u64> {
+    let size = bytes.get(4..8)?.try_into().ok()?;
+    Some(u64::from(u32::from_le_bytes(size)) + 8)
 }
 
 /// Three interleaved channels, not yet turned.

@@ -241,3 +241,72 @@ fn ends_early(error: &image::ImageError) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One of each. The match makes the compiler ask for new ones.
+    fn all() -> Vec<ImagingError> {
+        use ImagingError::*;
+        let size = Size::square(1);
+        let source = || Box::<dyn Error + Send + Sync>::from("why");
+        let all = vec![
+            Empty,
+            UnknownFormat { looks_like: "GIF".to_owned() },
+            Truncated { format: Format::Png },
+            Corrupt { format: Format::Png, source: source() },
+            Unsupported { format: Format::Jpeg, source: source() },
+            FileTooLarge { bytes: 2, limit: 1 },
+            TooManyPixels { width: 2, height: 2, limit: 1 },
+            ZeroSize { width: 0, height: 1 },
+            PictureLength { expected: 3, found: 2 },
+            OutputLength { expected: 3, found: 2 },
+            SizeUnknown,
+            SizeConflict { configured: size, model: size },
+            SizeRange { size, limit: 1 },
+            ShorterSide { least: 1, limit: 2, found: 3 },
+            UnusedKey { key: "pad", needs: "letterbox" },
+            StatisticsLength { key: "mean", expected: 3, found: 2 },
+            PresetChannels { preset: Preset::Imagenet, channels: Channels::Bgr },
+            BadNumber { key: "std", nonzero: true, value: 0.0 },
+        ];
+        let numbers: Vec<usize> = all
+            .iter()
+            .map(|error| match error {
+                Empty => 0,
+                UnknownFormat { .. } => 1,
+                Truncated { .. } => 2,
+                Corrupt { .. } => 3,
+                Unsupported { .. } => 4,
+                FileTooLarge { .. } => 5,
+                TooManyPixels { .. } => 6,
+                ZeroSize { .. } => 7,
+                PictureLength { .. } => 8,
+                OutputLength { .. } => 9,
+                SizeUnknown => 10,
+                SizeConflict { .. } => 11,
+                SizeRange { .. } => 12,
+                ShorterSide { .. } => 13,
+                UnusedKey { .. } => 14,
+                StatisticsLength { .. } => 15,
+                PresetChannels { .. } => 16,
+                BadNumber { .. } => 17,
+            })
+            .collect();
+        assert_eq!(numbers, (0..18).collect::<Vec<_>>());
+        all
+    }
+
+    #[test]
+    fn every_error_of_a_user_has_a_hint_and_no_message_ends_with_a_full_stop() {
+        for error in all() {
+            let callers =
+                matches!(error, ImagingError::PictureLength { .. } | ImagingError::OutputLength { .. });
+            assert_eq!(error.hint().is_none(), callers, "{error:?}");
+            let message = error.to_string();
+            assert!(!message.ends_with('.'), "{message}");
+            assert!(!message.starts_with(|first: char| first.is_uppercase()), "{message}");
+        }
+    }
+}

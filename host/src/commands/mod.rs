@@ -1,5 +1,6 @@
 //! One file per verb: parse, plan, confirm, act, summarise.
 
+pub mod calibrate;
 pub mod completions;
 pub mod fleet;
 pub mod init;
@@ -7,6 +8,7 @@ pub mod probe;
 pub mod push;
 pub mod rollback;
 pub mod status;
+pub mod table;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,6 +51,8 @@ pub enum Command {
     Init(init::Args),
     /// Check the fleet file
     Fleet(fleet::Args),
+    /// Make calibration tables from images
+    Calibrate(calibrate::Args),
     /// Calibrate what is stale, then build and activate engines on devices
     Push(push::Args),
     /// Show what is active on devices
@@ -57,6 +61,8 @@ pub enum Command {
     Rollback(rollback::Args),
     /// Show what is known about devices
     Probe(probe::Args),
+    /// Show, check and compare calibration tables
+    Table(table::Args),
     /// Print a shell completion script
     Completions(completions::Args),
 }
@@ -66,10 +72,12 @@ pub fn run(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
     match command {
         Command::Init(args) => init::run(&args, context),
         Command::Fleet(args) => fleet::run(&args, context),
+        Command::Calibrate(args) => calibrate::run(&args, context),
         Command::Push(args) => push::run(&args, context),
         Command::Status(args) => status::run(&args, context),
         Command::Rollback(args) => rollback::run(&args, context),
         Command::Probe(args) => probe::run(&args, context),
+        Command::Table(args) => table::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
     }
 }

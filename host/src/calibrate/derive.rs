@@ -1,0 +1,71 @@
+//! From histograms to a table.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+use trt_calib::sidecar::TensorRecord;
+use trt_calib::table::{Entry, Header, TableVersion};
+use trt_calib::{Algorithm, CalibrationTable, Histogram, Threshold};
+
+use super::error::CalibrateError;
+use super::source::Histograms;
+
+/// A table and what it rests on.
+#[derive(Debug)]
+pub struct Derived {
+    /// The table, its entries in the order of computation.
+    pub table: CalibrationTable,
+    /// What was seen of each tensor that has a scale.
+    pub tensors: BTreeMap<String, TensorRecord>,
+    /// Why other float activations have none.
+    pub without_scale: BTreeMap<String, String>,
+}
+
+/// Derives every threshold, on all cores.
+///
+/// # Errors
+/// [`CalibrateError::NoActivation`] where not one tensor gets a scale.
+pub fn derive(
+    histograms: Histograms,
+    algorithm: Algorithm,
+    version: TableVersion,
+) -> Result<Derived, CalibrateError> {
+    let thresholds: Vec<_> =
+        histograms.observed.par_iter().map(|tensor| algorithm.threshold(&tensor.histogram)).collect();
+    let (mut entries, mut tensors) = (Vec::new(), BTreeMap::new());
+    let mut without_scale: BTreeMap<_, _> =
+        histograms.omitted.into_iter().map(|tensor| (tensor.name, tensor.why)).collect();
+    for (tensor, threshold) in histograms.observed.iter().zip(thresholds) {
+        let entry = threshold.map_err(|why| why.to_string()).and_then(|threshold| {
+            let entry = Entry::new(&tensor.name, threshold.scale()).map_err(|why| why.to_string())?;
+            Ok((entry, record(&tensor.histogram, threshold)))
+        });
+        match entry {
+            Ok((entry, record)) => {
+                entries.push(entry);
+                tensors.insert(tensor.name.clone(), record);
+            }
+            Err(why) => drop(without_scale.insert(tensor.name.clone(), why)),
+        }
+    }
+    if entries.is_empty() {
+        return Err(CalibrateError::NoActivation);
+    }
+    let header = Header::new(version, algorithm.table_algorithm());
+    let table = CalibrationTable::new(header, entries)
+        .map_err(|source| CalibrateError::Table { path: "the new table".into(), source })?;
+    Ok(Derived { table, tensors, without_scale })
+}
+
+fn record(histogram: &Histogram, threshold: Threshold) -> TensorRecord {
+    let (min, max) = (histogram.min().unwrap_or(0.0), histogram.max().unwrap_or(0.0));
+    TensorRecord {
+        amax: histogram.amax().unwrap_or(0.0),
+        min,
+        max,
+        threshold: threshold.value,
+        nan: histogram.nan(),
+        infinite: histogram.infinite(),
+        zero_range: min == max,
+    }
+}

@@ -1,0 +1,221 @@
+//! `trt-deploy table show|check|diff`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use comfy_table::{Table, presets};
+use serde::Serialize;
+use serde_json::json;
+use trt_calib::sidecar::ModelSource;
+use trt_calib::table::{Severity, coverage, diff, lint};
+use trt_calib::{CalibrationTable, Digest};
+
+use super::Context;
+use crate::calibrate::{self, CalibrateError, folder_of, hash_external, read_model, store};
+use crate::exit::Exit;
+
+/// Arguments of `table`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Print a table in numbers
+    Show {
+        /// The table
+        file: PathBuf,
+        /// Only tensors whose names contain this
+        #[arg(long, value_name = "TEXT")]
+        name: Option<String>,
+    },
+    /// Look for what TensorRT would reject or misuse; exit code 6 if there is anything
+    Check {
+        /// The table
+        file: PathBuf,
+        /// The model that it is for
+        #[arg(long, value_name = "FILE")]
+        onnx: Option<PathBuf>,
+    },
+    /// Compare two tables; exit code 6 if scales differ
+    Diff {
+        /// A table
+        a: PathBuf,
+        /// Another
+        b: PathBuf,
+    },
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
+    match &args.verb {
+        Verb::Show { file, name } => show(file, name.as_deref().unwrap_or_default(), context),
+        Verb::Check { file, onnx } => check(file, onnx.as_deref(), context),
+        Verb::Diff { a, b } => compare(a, b, context),
+    }
+}
+
+/// One line of `table show`.
+#[derive(Debug, Serialize)]
+struct Line {
+    name: String,
+    /// The scale as the table writes it.
+    hex: String,
+    /// The scale; `null` for one that is no number in JSON.
+    scale: f32,
+    /// The magnitude that 127 stands for.
+    amax: f32,
+}
+
+fn show(file: &Path, part: &str, context: &Context) -> anyhow::Result<ExitCode> {
+    let found = store::read(file)?;
+    let lines: Vec<Line> = lines(&found.table).filter(|line| line.name.contains(part)).collect();
+    let header = found.table.header();
+    let release = header.version().map(|version| version.to_string());
+    let ui = &context.ui;
+    ui.print(match &release {
+        Some(release) => format!("{header} (TensorRT {release})"),
+        None => format!("{header} (legacy calibrator, without a version)"),
+    });
+    let mut grid = Table::new();
+    grid.load_style(presets::NOTHING).set_header(["tensor", "hex", "scale", "amax"]);
+    for line in &lines {
+        grid.add_row([&line.name, &line.hex, &line.scale.to_string(), &line.amax.to_string()]);
+    }
+    if !lines.is_empty() {
+        ui.print(grid);
+    }
+    ui.print(format_args!("{} of {} entries", lines.len(), found.table.entries().len()));
+    ui.json(&json!({
+        "header": header.to_string(),
+        "tensorrt": release,
+        "entries": lines,
+        "provenance": found.sidecar.ok(),
+    }))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn lines(table: &CalibrationTable) -> impl Iterator<Item = Line> + '_ {
+    table.entries().iter().map(|entry| Line {
+        name: entry.name.to_string(),
+        hex: format!("{:x}", entry.scale_bits),
+        scale: entry.scale(),
+        amax: entry.scale() * 127.0,
+    })
+}
+
+/// One finding of `table check`.
+#[derive(Debug, Serialize)]
+struct Finding {
+    severity: &'static str,
+    text: String,
+}
+
+fn check(file: &Path, onnx: Option<&Path>, context: &Context) -> anyhow::Result<ExitCode> {
+    let found = store::read(file)?;
+    let mut findings: Vec<Finding> = lint(&found.table)
+        .iter()
+        .map(|lint| {
+            finding(if lint.severity == Severity::Error { "error" } else { "warning" }, lint.to_string())
+        })
+        .collect();
+    let mut share = None;
+    if let Some(path) = onnx {
+        let failed = |source| CalibrateError::Model { path: path.to_owned(), source };
+        let (bytes, model) = read_model(path).map_err(failed)?;
+        let names: Vec<String> = model.activations().into_iter().map(|activation| activation.name).collect();
+        let cover = coverage(&found.table, names.iter().map(String::as_str));
+        share = Some(cover.share());
+        if cover.covered.is_empty() {
+            findings
+                .push(finding("error", format!("it names none of the model's {} activations", names.len())));
+        } else if !cover.missing.is_empty() {
+            let why = found.sidecar.as_ref().ok().map(|sidecar| &sidecar.without_scale);
+            let tell = |name: &String| match why.and_then(|why| why.get(name)) {
+                Some(why) => format!("activation `{name}` has no scale: {why}"),
+                None => format!("activation `{name}` has no scale"),
+            };
+            findings.extend(cover.missing.iter().map(|name| finding("warning", tell(name))));
+        }
+        findings.extend(
+            cover
+                .stale
+                .iter()
+                .map(|name| finding("warning", format!("`{name}` is no activation of the model"))),
+        );
+        if let Ok(sidecar) = &found.sidecar {
+            let files: Vec<_> = model.external_files().into_iter().map(|file| file.path).collect();
+            let external = hash_external(folder_of(path), &files)?;
+            let now = ModelSource { file: String::new(), hash: Digest::of(&bytes), external };
+            findings.extend(
+                calibrate::provenance(sidecar, &now, found.digest)
+                    .into_iter()
+                    .map(|text| finding("error", text)),
+            );
+        }
+    } else if let Ok(sidecar) = &found.sidecar
+        && sidecar.table != found.digest
+    {
+        findings.push(finding("error", "it is not the table that was written with its `.json`".to_owned()));
+    }
+    let ui = &context.ui;
+    findings.iter().for_each(|finding| ui.print(format_args!("{}: {}", finding.severity, finding.text)));
+    if let Err(why) = &found.sidecar {
+        ui.say(format_args!("{}: what it was made from is not known: {why}", file.display()));
+    }
+    let covered =
+        share.map_or(String::new(), |share| format!(", {:.1} % of the model's activations", 100.0 * share));
+    ui.print(format_args!(
+        "{}: {} entries{covered}; {}",
+        file.display(),
+        found.table.entries().len(),
+        if findings.is_empty() { "no findings".to_owned() } else { format!("findings: {}", findings.len()) }
+    ));
+    ui.json(&json!({ "findings": findings, "coverage": share, "provenance": found.sidecar.is_ok() }))?;
+    Ok(if findings.is_empty() { ExitCode::SUCCESS } else { Exit::Findings.into() })
+}
+
+fn finding(severity: &'static str, text: String) -> Finding {
+    Finding { severity, text }
+}
+
+fn compare(a: &Path, b: &Path, context: &Context) -> anyhow::Result<ExitCode> {
+    let difference = diff(&store::read(a)?.table, &store::read(b)?.table);
+    let ui = &context.ui;
+    if let Some((a, b)) = &difference.headers {
+        ui.print(format_args!("header: {a} -> {b}"));
+    }
+    let only = |path: &Path, names: &[trt_calib::table::TensorName]| {
+        names.iter().for_each(|name| ui.print(format_args!("only in {}: `{name}`", path.display())));
+    };
+    only(a, &difference.only_in_a);
+    only(b, &difference.only_in_b);
+    for change in &difference.changed {
+        ui.print(format_args!("`{}`: {} -> {} (x {:.4})", change.name, change.a, change.b, change.ratio));
+    }
+    ui.print(format_args!(
+        "{} scales are the same, {} differ, {} only in {}, {} only in {}",
+        difference.unchanged,
+        difference.changed.len(),
+        difference.only_in_a.len(),
+        a.display(),
+        difference.only_in_b.len(),
+        b.display()
+    ));
+    let names =
+        |names: &[trt_calib::table::TensorName]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let changed = difference.changed.iter().map(|change| {
+        json!({ "name": change.name.to_string(), "a": change.a, "b": change.b, "ratio": change.ratio })
+    });
+    ui.json(&json!({
+        "headers": difference.headers.as_ref().map(|(a, b)| [a.to_string(), b.to_string()]),
+        "only_in_a": names(&difference.only_in_a),
+        "only_in_b": names(&difference.only_in_b),
+        "changed": changed.collect::<Vec<_>>(),
+        "unchanged": difference.unchanged,
+    }))?;
+    Ok(if difference.same_scales() { ExitCode::SUCCESS } else { Exit::Findings.into() })
+}

@@ -224,3 +224,68 @@ impl OnnxError {
         Some(hint.to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+
+    /// One of each; the match makes a new variant fail to compile until it is listed.
+    fn every_variant() -> Vec<OnnxError> {
+        use OnnxError::*;
+        let (tensor, node, value) = ("w".to_owned(), "`conv`".to_owned(), "x".to_owned());
+        let path = PathBuf::from("model.onnx");
+        let io = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let all = vec![
+            NotFound { path: path.clone() },
+            Read { path: path.clone(), source: io() },
+            Write { path: path.clone(), source: io() },
+            Empty,
+            Malformed { source: crate::proto::ModelProto::decode(&[7u8][..]).unwrap_err() },
+            NoGraph,
+            NoOpset,
+            TooLarge { bytes: 0 },
+            ExternalAbsent { tensor: tensor.clone(), path: path.clone() },
+            ExternalTooShort { tensor: tensor.clone(), path, needed: 2, actual: 1 },
+            ExternalOutside { tensor: tensor.clone(), location: "..".into() },
+            ExternalInvalid { tensor: tensor.clone(), reason: "no `location`" },
+            ExternalWithoutFolder { tensor: tensor.clone() },
+            ExternalRead { tensor: tensor.clone(), source: io() },
+            UnknownValue { node: node.clone(), value: value.clone() },
+            Unsorted { node: node.clone(), value: value.clone() },
+            Duplicate { node: "an initializer".into(), value: value.clone() },
+            OutputNotComputed { value },
+            BadTensor { tensor: tensor.clone() },
+            NonFiniteWeight { tensor },
+            OpsetTooOld { opset: 9 },
+            CannotRaise { node, to: 13, reason: "the operator no longer exists" },
+            AlreadyQuantized { count: 2 },
+            NothingQuantized { reason: "no scale".into() },
+        ];
+        for error in &all {
+            match error {
+                NotFound { .. } | Read { .. } | Write { .. } | Empty | Malformed { .. } | NoGraph => {}
+                NoOpset | TooLarge { .. } | ExternalAbsent { .. } | ExternalTooShort { .. } => {}
+                ExternalOutside { .. } | ExternalInvalid { .. } | ExternalWithoutFolder { .. } => {}
+                ExternalRead { .. } | UnknownValue { .. } | Unsorted { .. } | Duplicate { .. } => {}
+                OutputNotComputed { .. } | BadTensor { .. } | NonFiniteWeight { .. } => {}
+                OpsetTooOld { .. } | CannotRaise { .. } | AlreadyQuantized { .. } => {}
+                NothingQuantized { .. } => {}
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn every_error_has_a_hint_and_a_message_in_our_style() {
+        for error in every_variant() {
+            let (message, hint) = (error.to_string(), error.hint().unwrap_or_default());
+            assert!(!hint.is_empty(), "{message}");
+            for text in [message, hint] {
+                assert!(text.starts_with(|first: char| first.is_lowercase()), "{text}");
+                assert!(!text.ends_with('.'), "{text}");
+            }
+        }
+    }
+}

@@ -67,8 +67,10 @@ fn a_graph_that_does_not_hold_together_is_refused_with_the_node() {
 fn bodies_of_control_flow_may_read_values_around_them_and_are_counted() {
     let body =
         |name: &str| graph(vec![node("Relu", &["x"], &[name])], vec![], vec![], vec![value(name, &[1])]);
-    let choice = node("If", &["c"], &["y"]).body("then_branch", body("t")).body("else_branch", body("e"));
-    let nodes = vec![node("ReduceMax", &["x"], &["m"]), node("Cast", &["m"], &["c"]).int("to", 9), choice];
+    let choice =
+        node("If", &["c"], &["y"]).with_body("then_branch", body("t")).with_body("else_branch", body("e"));
+    let nodes =
+        vec![node("ReduceMax", &["x"], &["m"]), node("Cast", &["m"], &["c"]).with_int("to", 9), choice];
     let proto = model(13, graph(nodes, vec![], vec![value("x", &[1])], vec![value("y", &[1])]));
     let model = read(&proto);
     assert_eq!(model.subgraph_nodes(), 2);
@@ -85,7 +87,7 @@ fn bodies_of_control_flow_may_read_values_around_them_and_are_counted() {
 #[test]
 fn activations_leave_out_constants_and_integers() {
     let constant = {
-        let mut node = node("Constant", &[], &["k"]).int("value", 0);
+        let mut node = node("Constant", &[], &["k"]).with_int("value", 0);
         node.attribute[0].t = Some(Box::new(weight("", &[1])));
         node
     };
@@ -100,7 +102,7 @@ fn activations_leave_out_constants_and_integers() {
         node("Relu", &["x"], &["r"]),
         node("Shape", &["r"], &["shape"]),
         node("Gather", &["shape", "index"], &["size"]),
-        node("Cast", &["size"], &["float_size"]).int("to", 1),
+        node("Cast", &["size"], &["float_size"]).with_int("to", 1),
         node("ArgMax", &["r"], &["best"]),
         custom,
         node("Add", &["s", "kw"], &["y"]),
@@ -147,7 +149,8 @@ fn external_data_must_be_there_whole_and_inside_the_folder() {
     std::os::unix::fs::symlink("../outside.data", inside.join("link.data")).unwrap();
     let absolute = inside.join("sub/w.data");
     let path = inside.join("model.onnx");
-    let cases: [(&str, &[(&str, &str)], &str); 14] = [
+    type Entries = [(&'static str, &'static str)];
+    let cases: [(&str, &Entries, &str); 14] = [
         ("sub/w.data", &[], "Ok"),
         ("./sub/w.data", &[("offset", "8"), ("length", "24")], "Ok"),
         ("sub/w.data", &[("offset", "9")], "ExternalTooShort"),

@@ -24,25 +24,25 @@ pub fn node(op: &str, inputs: &[&str], outputs: &[&str]) -> NodeProto {
 }
 
 pub trait With {
-    fn int(self, name: &str, value: i64) -> Self;
-    fn ints(self, name: &str, values: &[i64]) -> Self;
-    fn body(self, name: &str, graph: GraphProto) -> Self;
+    fn with_int(self, name: &str, value: i64) -> Self;
+    fn with_ints(self, name: &str, values: &[i64]) -> Self;
+    fn with_body(self, name: &str, graph: GraphProto) -> Self;
 }
 
 impl With for NodeProto {
-    fn int(mut self, name: &str, value: i64) -> Self {
+    fn with_int(mut self, name: &str, value: i64) -> Self {
         let (name, r#type) = (Some(name.into()), Some(attr::INT));
         self.attribute.push(AttributeProto { name, r#type, i: Some(value), ..Default::default() });
         self
     }
 
-    fn ints(mut self, name: &str, values: &[i64]) -> Self {
+    fn with_ints(mut self, name: &str, values: &[i64]) -> Self {
         let (name, r#type) = (Some(name.into()), Some(attr::INTS));
         self.attribute.push(AttributeProto { name, r#type, ints: values.to_vec(), ..Default::default() });
         self
     }
 
-    fn body(mut self, name: &str, graph: GraphProto) -> Self {
+    fn with_body(mut self, name: &str, graph: GraphProto) -> Self {
         let (name, r#type, g) = (Some(name.into()), Some(attr::GRAPH), Some(Box::new(graph)));
         self.attribute.push(AttributeProto { name, r#type, g, ..Default::default() });
         self

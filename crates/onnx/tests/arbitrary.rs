@@ -1,0 +1,83 @@
+//! Whatever the bytes are, reading and quantizing them ends in a result, never in a panic.
+
+mod common;
+
+use common::*;
+use proptest::prelude::*;
+use prost::Message;
+use trt_onnx::{Model, QuantOptions, quantize};
+
+/// Does everything that a model file goes through.
+fn exercise(bytes: Vec<u8>) {
+    let Ok(mut model) = Model::from_bytes(bytes, None) else { return };
+    let _ = (model.inputs(), model.outputs(), model.operators(), model.external_files(), model.producer());
+    let _ = (model.activations(), model.subgraph_nodes(), model.has_qdq());
+    if quantize(&mut model, &|_| Some(0.1), &QuantOptions::default()).is_ok() {
+        let bytes = model.to_bytes().unwrap();
+        assert!(Model::from_bytes(bytes, None).is_ok(), "what quantize made cannot be read again");
+    }
+}
+
+/// Models that reach every part of the crate.
+fn seeds() -> Vec<Vec<u8>> {
+    let shape = [1, 3, 4, 4];
+    let nodes = vec![
+        node("Conv", &["x", "w", "b"], &["a"]),
+        node("ConvTranspose", &["a", "w"], &["t"]).with_int("group", 1),
+        node("Softmax", &["t"], &["s"]),
+        node("Add", &["t", "s"], &["r"]),
+        node("Squeeze", &["r"], &["q"]).with_ints("axes", &[0]),
+        node("MatMul", &["q", "m"], &["y"]),
+    ];
+    let weights = vec![weight("w", &[3, 3, 1, 1]), weight("b", &[3]), weight("m", &[4, 4])];
+    let wide = model(11, graph(nodes, weights, vec![value("x", &shape)], vec![value("y", &shape)]));
+    [convolution(11), convolution(17), wide].iter().map(Message::encode_to_vec).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn bytes_at_random(bytes in prop::collection::vec(any::<u8>(), 0..512)) {
+        exercise(bytes);
+    }
+
+    #[test]
+    fn models_with_some_bytes_changed(
+        seed in 0..3usize,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let mut bytes = seeds().swap_remove(seed);
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        exercise(bytes);
+    }
+
+    #[test]
+    fn models_cut_short_or_with_a_part_twice(
+        seed in 0..3usize,
+        range in (any::<prop::sample::Index>(), any::<prop::sample::Index>()),
+    ) {
+        let bytes = seeds().swap_remove(seed);
+        let (from, to) = (range.0.index(bytes.len()), range.1.index(bytes.len()));
+        exercise([&bytes[..from], &bytes[to..]].concat());
+    }
+
+    #[test]
+    fn tensors_of_any_shape(dims in prop::collection::vec(any::<i64>(), 0..4), data_type in 0..30i32) {
+        let mut proto = convolution(12);
+        let tensor = &mut proto.graph.as_mut().unwrap().initializer[0];
+        (tensor.dims, tensor.data_type) = (dims, Some(data_type));
+        exercise(proto.encode_to_vec());
+    }
+}
+
+#[test]
+fn the_seeds_are_quantized_when_nothing_is_changed() {
+    for bytes in seeds() {
+        let mut model = Model::from_bytes(bytes, None).unwrap();
+        quantize(&mut model, &|_| Some(0.1), &QuantOptions::default()).unwrap();
+    }
+}

@@ -1,0 +1,111 @@
+//! The quantized models, judged by the ONNX checker and by ONNX Runtime.
+//!
+//! Needs a Python with `onnx`, `onnxruntime` and `numpy`: `TRT_TEST_PYTHON`, or `.venv/bin/python` in the workspace.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{collections::HashMap, env, fs};
+
+use common::*;
+use prost::Message;
+use trt_onnx::proto::TensorProto;
+use trt_onnx::{Model, QuantOptions, QuantReport, quantize};
+
+/// A Python that has what the script needs; says so and gives nothing where there is none.
+fn python() -> Option<PathBuf> {
+    let venv = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.venv/bin/python");
+    let python = env::var_os("TRT_TEST_PYTHON").map_or_else(|| PathBuf::from(venv), PathBuf::from);
+    let probe = Command::new(&python).args(["-c", "import numpy, onnx, onnxruntime"]).output();
+    if probe.is_ok_and(|output| output.status.success()) {
+        return Some(python);
+    }
+    eprintln!("skipped: `{}` has no onnx, onnxruntime and numpy (set TRT_TEST_PYTHON)", python.display());
+    None
+}
+
+fn script(python: &Path, verb: &str, files: [&Path; 2], options: &[&str]) -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/check_quantized.py");
+    let output = Command::new(python).arg(script).arg(verb).args(files).args(options).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{verb} {files:?}: {errors}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Measures scales, quantizes `original`, and has both compared; the cosine of every output must reach `least`.
+fn judge(original: &Path, options: &QuantOptions, least: &str, shape: &str) -> Option<QuantReport> {
+    let python = python()?;
+    let folder = tempfile::tempdir().unwrap();
+    let (scales, out) = (folder.path().join("scales"), folder.path().join("quantized.onnx"));
+    script(&python, "scales", [original, &scales], &["--shape", shape]);
+    let text = fs::read_to_string(&scales).unwrap();
+    let parse =
+        |line: &str| line.rsplit_once(' ').map(|(name, scale)| (name.to_owned(), scale.parse().unwrap()));
+    let scales: HashMap<String, f32> = text.lines().filter_map(parse).collect();
+    let mut model = Model::load(original).unwrap();
+    let report = quantize(&mut model, &|name| scales.get(name).copied(), options).unwrap();
+    model.save(&out).unwrap();
+    let cosines = script(&python, "compare", [original, &out], &["--shape", shape, "--least", least]);
+    eprintln!("{}: {}", original.display(), cosines.trim());
+    Some(report)
+}
+
+#[test]
+fn a_trained_network_computes_nearly_the_same_in_int8() {
+    let Some(path) = shared("efficientnet_lite0.onnx") else { return };
+    if let Some(report) = judge(&path, &QuantOptions::default(), "0.98", "1,3,224,224") {
+        assert_eq!((report.quantized.len(), report.skipped.len(), report.tensors), (59, 0, 50));
+    }
+    judge(&path, &QuantOptions::rtx(), "0.99", "1,3,224,224");
+}
+
+#[test]
+fn every_operator_computes_nearly_the_same_after_raising_and_quantizing() {
+    let folder = tempfile::tempdir().unwrap();
+    // Softmax folds three axes here, in operator set 11.
+    let nodes = vec![
+        node("Conv", &["x", "conv", "bias"], &["a"]),
+        node("Conv", &["a", "depthwise"], &["d"]).with_int("group", 4),
+        node("Add", &["d", "a"], &["s"]),
+        node("ConvTranspose", &["s", "transposed"], &["t"]),
+        node("ConvTranspose", &["t", "grouped"], &["g"]).with_int("group", 2),
+        node("Softmax", &["g"], &["p"]),
+        node("ReduceSum", &["g"], &["r"]).with_ints("axes", &[3]).with_int("keepdims", 0),
+        node("Unsqueeze", &["r"], &["u"]).with_ints("axes", &[0]),
+        node("Squeeze", &["u"], &["q"]).with_ints("axes", &[0, 1]),
+        node("Split", &["q"], &["k", "l"]).with_ints("split", &[2, 4]).with_int("axis", 0),
+        node("MatMul", &["l", "right"], &["m"]),
+        node("MatMul", &["left", "m"], &["n"]),
+        node("Gemm", &["n", "gemm", "c"], &["y"]).with_int("transB", 1),
+    ];
+    let weights = vec![
+        weight("conv", &[4, 3, 1, 1]),
+        weight("bias", &[4]),
+        weight("depthwise", &[4, 1, 1, 1]),
+        weight("transposed", &[4, 6, 1, 1]),
+        weight("grouped", &[6, 3, 1, 1]),
+        weight("right", &[8, 5]),
+        weight("left", &[3, 4]),
+        weight("gemm", &[2, 5]),
+        weight("c", &[2]),
+    ];
+    // Mostly positive, lest the sums cancel out and show nothing but rounding.
+    let leaning = |mut tensor: TensorProto| {
+        tensor
+            .float_data
+            .iter_mut()
+            .enumerate()
+            .for_each(|(index, value)| *value = (index % 7) as f32 * 0.1 - 0.1);
+        tensor
+    };
+    let weights = weights.into_iter().map(leaning).collect();
+    let outputs = vec![value("y", &[3, 2]), value("p", &[1, 6, 8, 8]), value("k", &[2, 8])];
+    let proto = model(11, graph(nodes, weights, vec![value("x", &[1, 3, 8, 8])], outputs));
+    let path = folder.path().join("operators.onnx");
+    fs::write(&path, proto.encode_to_vec()).unwrap();
+    if let Some(report) = judge(&path, &QuantOptions::default(), "0.98", "1,3,8,8") {
+        assert_eq!((report.quantized.len(), report.opset_raised), (8, Some((11, 13))));
+        assert_eq!(report.skipped, []);
+    }
+}

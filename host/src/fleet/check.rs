@@ -1,14 +1,18 @@
 //! What a fleet file must satisfy beyond its shape: names, labels, groups.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use trt_wire::ModelName;
 
 use super::load::Report;
 use super::problem::Problem;
 use super::yaml::Step;
-use super::{Address, Device, Fleet};
+use super::{Address, Calibration, Device, Fleet};
 
 /// Tells the report everything that is wrong.
 pub fn check(fleet: &Fleet, report: &mut Report<'_>) {
+    check_outputs(fleet, report);
     for device in fleet.devices.values() {
         check_device(device, report);
     }
@@ -34,6 +38,18 @@ pub fn check(fleet: &Fleet, report: &mut Report<'_>) {
     if let Some(cycle) = find_cycle(&fleet.groups) {
         let steps = ["groups".into(), Step::Key(cycle[0].clone())];
         report.at_key(&steps, |key| Problem::GroupCycle { key, cycle });
+    }
+}
+
+/// Each model writes a table of its own.
+fn check_outputs(fleet: &Fleet, report: &mut Report<'_>) {
+    let mut writers: BTreeMap<&Path, &ModelName> = BTreeMap::new();
+    for (name, model) in &fleet.models {
+        let Some(Calibration::Images(calibration)) = &model.calibration else { continue };
+        if let Some(other) = writers.insert(&calibration.output, name) {
+            let steps = ["models", name.as_str(), "calibration", "output"].map(Step::from);
+            report.at_value(&steps, |key| Problem::SharedOutput { key, other: other.to_string() });
+        }
     }
 }
 
@@ -77,7 +93,7 @@ fn bad_name(steps: &[Step], name: &str, report: &mut Report<'_>) {
 
 /// Device and group names stand on command lines and in file names, as model names do.
 fn is_name(text: &str) -> bool {
-    text.parse::<trt_wire::ModelName>().is_ok()
+    text.parse::<ModelName>().is_ok()
 }
 
 /// Whether `text` can be a host or a user: nothing that `ssh` could take for an option, or that belongs into another key.

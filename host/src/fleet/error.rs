@@ -1,7 +1,7 @@
 //! What can be wrong with a fleet file, a choice of devices or a set of images, and what mends it.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::paths::PathError;
 use super::problem::Problem;
@@ -15,6 +15,15 @@ pub struct Place {
     pub line: usize,
     /// The column, in characters.
     pub column: usize,
+}
+
+impl Place {
+    /// The place in `file` right behind `before`, the text from its start.
+    pub fn at_end_of(file: &Path, before: &str) -> Self {
+        let last = before.rsplit('\n').next().unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        Self { file: file.to_owned(), line, column: last.chars().count() + 1 }
+    }
 }
 
 impl fmt::Display for Place {

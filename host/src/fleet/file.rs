@@ -11,7 +11,11 @@ use super::value::{self, Parsed};
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(
+    rename_all = "kebab-case",
+    deny_unknown_fields,
+    expecting = "a map of `models`, `defaults`, `devices` and `groups`"
+)]
 pub struct FleetFile {
     #[serde(default)]
     pub models: BTreeMap<Parsed<ModelName>, ModelFile>,
@@ -25,7 +29,7 @@ pub struct FleetFile {
 
 /// `models.<name>`.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, expecting = "a map of a model's keys")]
 pub struct ModelFile {
     pub onnx: String,
     pub precision: Precision,
@@ -43,7 +47,7 @@ pub struct ModelFile {
 
 /// `models.<name>.calibration`.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, expecting = "a map of the calibration's keys")]
 pub struct CalibrationFile {
     pub images: Option<value::OneOrMany>,
     #[serde(default = "default_count", deserialize_with = "value::positive")]
@@ -78,7 +82,7 @@ fn default_max_undecodable() -> f64 {
 
 /// `models.<name>.verify`.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, expecting = "a map such as `{required: true}`")]
 pub struct VerifyFile {
     #[serde(default = "default_required")]
     pub required: bool,
@@ -96,7 +100,7 @@ impl Default for VerifyFile {
 
 /// `defaults`: what a device takes where it says nothing itself.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, expecting = "a map of the devices' defaults")]
 pub struct DefaultsFile {
     #[serde(default, deserialize_with = "value::port")]
     pub port: Option<u16>,
@@ -111,7 +115,7 @@ pub const DEFAULT_PORT: u16 = 22;
 
 /// `devices.<name>`.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, expecting = "a map of a device's keys, such as `{}`")]
 pub struct DeviceFile {
     pub host: Option<String>,
     #[serde(default, deserialize_with = "value::port")]

@@ -31,6 +31,15 @@ impl Images {
         Ok(Self { sources: texts.iter().map(source).collect::<Result<_, _>>()? })
     }
 
+    /// Images that the command line names, relative to the working folder. Looks at no file.
+    ///
+    /// # Errors
+    /// [`ImagesError::Path`].
+    pub fn of_arguments(texts: &[String]) -> Result<Self, ImagesError> {
+        let wrong = |source| ImagesError::Path { text: texts.join(", "), source };
+        Self::new(texts, &Base::of(Path::new(""))).map_err(wrong)
+    }
+
     /// What the file says, for people.
     pub fn describe(&self) -> String {
         let texts: Vec<_> = self.sources.iter().map(|source| source.path().display().to_string()).collect();

@@ -62,10 +62,7 @@ fn read(path: &Path) -> Result<String, FleetError> {
     };
     String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let valid = String::from_utf8_lossy(valid);
-        let (before, last) =
-            valid.rsplit_once('\n').map_or((0, &*valid), |(before, last)| (before.split('\n').count(), last));
-        let at = Place { file, line: before + 1, column: last.chars().count() + 1 };
+        let at = Place::at_end_of(path, &String::from_utf8_lossy(valid));
         FleetError::At { at, problem: Problem::NotUtf8 }
     })
 }

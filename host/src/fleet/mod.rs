@@ -25,7 +25,7 @@ use trt_imaging::Preprocess;
 use trt_wire::{HookName, ModelName, OnUnsupported, Precision, ShapeRange, Verification};
 
 pub use check::is_host;
-pub use error::{FleetError, ImagesError, Place, nearest};
+pub use error::{FleetError, ImagesError};
 pub use findings::{Finding, Level};
 pub use images::{Images, images_at};
 pub use problem::Problem;

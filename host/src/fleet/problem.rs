@@ -15,6 +15,12 @@ pub enum Problem {
     /// Aliases blow the file up.
     #[error("aliases expand the file beyond the number of values that are accepted: {limit}")]
     TooManyValues { limit: usize },
+    /// Brackets within brackets within brackets.
+    #[error("more `[` and `{{` within each other than are accepted: {limit}")]
+    TooDeep { limit: usize },
+    /// A second `---`.
+    #[error("a fleet file is one YAML document; here another one follows")]
+    SecondDocument,
     /// A tag such as `!include`.
     #[error("tags mean nothing here: `!{tag}`")]
     Tag { tag: String },
@@ -57,6 +63,9 @@ pub enum Problem {
     /// A list that names something twice.
     #[error("{key}: named twice: `{name}`")]
     Repeated { key: String, name: String },
+    /// Two models whose tables would overwrite each other.
+    #[error("{key}: the table of this model is written to the same file: `{other}`")]
+    SharedOutput { key: String, other: String },
     /// A name that is both a device and a group.
     #[error("{key}: there is a device of this name too: `{name}`")]
     NameClash { key: String, name: String },
@@ -76,6 +85,9 @@ impl Problem {
             Self::NotUtf8 => "save the file as UTF-8".to_owned(),
             Self::Tab => "use spaces".into(),
             Self::TooManyValues { .. } => "write fewer `*alias`es of large `&anchor`s".into(),
+            Self::TooDeep { .. } => "close the brackets".into(),
+            Self::SecondDocument => "remove the second `---`".into(),
+            Self::SharedOutput { .. } => "remove `output`, or name another file".into(),
             Self::Tag { .. } => "remove the tag, or put the value in quotes".into(),
             Self::MergeKey => {
                 "put what all devices share below `defaults:`, or repeat whole values with `&anchor` \
@@ -98,7 +110,8 @@ impl Problem {
                 "the user goes into `user:`, the port into `port:`".into()
             }
             Self::BadText { .. } => "choose another text".into(),
-            Self::UnknownName { name, known, kind, .. } => suggest(name, known, &format!("{kind}s")),
+            Self::UnknownName { name, known, kind: "model", .. } => suggest(name, known, "models"),
+            Self::UnknownName { name, known, .. } => suggest(name, known, "devices and groups"),
             Self::NameClash { .. } => "rename the group or the device".into(),
             Self::GroupCycle { .. } => "remove one of these groups from the one before it".into(),
         })

@@ -243,7 +243,31 @@ mod tests {
 
     #[test]
     fn the_file_says_what_is_known_and_marks_what_is_guessed() {
-        insta::assert_snapshot!(template());
+        insta::assert_snapshot!(template(), @r#"
+        # What trt-deploy calibrates and where it deploys it. Every key and its default:
+        # trt-deploy init --reference
+
+        models:
+          detector:
+            onnx: "my models/detector.onnx"
+            precision: int8   # or fp16, fp32
+            # CHECK: the model leaves dimensions of these inputs open. One list fixes them,
+            # {min: [...], opt: [...], max: [...]} lets them vary.
+            shapes:
+              x: [1, 3, 640, 640]
+            calibration:
+              # A folder, a glob or a list (.txt) of images like those that the model will see; about 500 are enough
+              images: "photos/*.jpg"
+              # CHECK: how an image becomes the model's input, which must be what the model was trained with:
+              # imagenet, yolo, plain, or a map
+              preprocess: yolo
+
+        # Push to devices by name, by group, or by label: trt-deploy push -l site=lab
+        devices:
+          nano: {user: ada}
+          fe80--1: {host: "fe80::1"}
+          nano-2: {host: nano}
+        "#);
     }
 
     #[test]

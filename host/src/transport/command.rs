@@ -69,17 +69,19 @@ impl Upload {
     /// The script that takes the file on its stdin.
     ///
     /// The count decides whether the file is complete: an input that ends early, since the host was stopped or the
-    /// network failed, looks like the end of a file. `sync FILE` is in coreutils since 8.24, thus in JetPack 4.
+    /// network failed, looks like the end of a file. Complaining into a connection that is gone must not stop the cleaning up, hence
+    /// the ignored signals. `sync FILE` is in coreutils since 8.24, thus in JetPack 4.
     fn command(&self) -> RemoteCommand {
         let Self { path, size, mode } = self;
         RemoteCommand::script(&format!(
             r#"final={path}
 part="$final.part.$$"
+trap '' HUP PIPE
 trap 'rm -f -- "$part"' EXIT
 umask 077
 cat > "$part" || exit 1
 test "$(wc -c < "$part")" -eq {size} || {{ echo "input ended early" >&2; exit 1; }}
-chmod {mode:o} "$part" && sync "$part" && mv -f -- "$part" "$final" && sync "${{final%/*}}/""#,
+chmod {mode:o} "$part" && sync "$part" && mv -f -- "$part" "$final" && sync "${{final%/*}}/" && echo stored"#,
             path = quote(path),
         ))
     }
@@ -96,22 +98,28 @@ pub fn upload(
 ) -> Result<(), TransportError> {
     let command = file.command();
     let peer = transport.describe();
-    let Channel { reader, mut writer, control } = transport.open(&command)?;
-    drop(reader);
+    let Channel { mut reader, mut writer, control } = transport.open(&command)?;
     let sent = send(file, source, writer.as_mut(), progress).map_err(|e| TransportError::from_io(e, &peer));
-    if let Err(error) = sent {
-        // The device's own words say more than the broken pipe that they caused.
-        if matches!(error, TransportError::Stream { .. }) {
-            drop(writer);
-            let exit = control.wait()?;
-            Output { stdout: Vec::new(), stderr: control.stderr(), exit }.success(&peer, &shown(file))?;
-        }
+    if let Err(error) = &sent
+        && !matches!(error, TransportError::Stream { .. })
+    {
         control.kill();
-        return Err(error);
+        return sent;
     }
+    // After a broken pipe too: the device's own words say more.
     drop(writer);
+    let mut stdout = Vec::new();
+    reader.read_to_end(&mut stdout).map_err(|e| TransportError::from_io(e, &peer))?;
     let exit = control.wait()?;
-    Output { stdout: Vec::new(), stderr: control.stderr(), exit }.success(&peer, &shown(file)).map(drop)
+    let stored = stdout.ends_with(b"stored\n");
+    let output = Output { stdout, stderr: control.stderr(), exit }.success(&peer, &shown(file))?;
+    sent?;
+    if stored {
+        return Ok(());
+    }
+    // libssh2 reports status 0 when a server closes the channel without any status.
+    let (command, exit, stderr) = (shown(file).line().to_owned(), Exit::Closed, output.stderr);
+    Err(TransportError::CommandFailed { peer, command, exit, stderr })
 }
 
 /// The command in words for errors; the script would fill the screen.

@@ -23,6 +23,25 @@ impl From<ssh2::Error> for SshError {
     }
 }
 
+/// A host key as a known_hosts file records it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedKey {
+    /// The file.
+    pub file: PathBuf,
+    /// The line in it, from 1.
+    pub line: usize,
+    /// The key's type, as in "ssh-ed25519".
+    pub kind: String,
+    /// The fingerprint as OpenSSH shows it.
+    pub fingerprint: String,
+}
+
+impl fmt::Display for RecordedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{} records {} {}", self.file.display(), self.line, self.kind, self.fingerprint)
+    }
+}
+
 /// Whether trying again can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
@@ -120,20 +139,8 @@ pub enum TransportError {
     #[error("{host}: unknown host key, {kind} {fingerprint}")]
     HostKeyUnknown { host: String, kind: String, fingerprint: String, file: PathBuf },
     /// The host shows another key than the recorded one.
-    #[error(
-        "{host}: the host key has CHANGED: it is {kind} {fingerprint}, but {}:{line} records {recorded_kind} \
-         {recorded_fingerprint}",
-        file.display()
-    )]
-    HostKeyChanged {
-        host: String,
-        kind: String,
-        fingerprint: String,
-        file: PathBuf,
-        line: usize,
-        recorded_kind: String,
-        recorded_fingerprint: String,
-    },
+    #[error("{host}: the host key has CHANGED: it is {kind} {fingerprint}, but {recorded}")]
+    HostKeyChanged { host: String, kind: String, fingerprint: String, recorded: Box<RecordedKey> },
     /// The key is marked `@revoked`.
     #[error("{host}: the host key {fingerprint} is revoked by {}:{line}", file.display())]
     HostKeyRevoked { host: String, fingerprint: String, file: PathBuf, line: usize },
@@ -195,7 +202,8 @@ impl TransportError {
                  goes into `port` in the fleet file"
             ),
             Self::NoRoute { .. } | Self::Dial { .. } => {
-                "check that the device is on and in this network, and `host` and `port` in the fleet file".into()
+                "check that the device is on and in this network, and `host` and `port` in the fleet file"
+                    .into()
             }
             Self::TimedOut { .. } => "check that the device is on and in this network, then try again".into(),
             Self::ClosedInHandshake { peer, .. } => format!(
@@ -203,17 +211,18 @@ impl TransportError {
                  `journalctl -u ssh` on the device ({peer})"
             ),
             Self::NoCommonAlgorithm { .. } => {
-                "compare `sshd -T` on the device (kexalgorithms, ciphers, hostkeyalgorithms) with `ssh -vv`".into()
-            }
-            Self::HostKeyUnknown { .. } => {
-                "compare the fingerprint with `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the device (or the \
-                 file of the type shown), then run again with `--accept-new`"
+                "compare `sshd -T` on the device (kexalgorithms, ciphers, hostkeyalgorithms) with `ssh -vv`"
                     .into()
             }
-            Self::HostKeyChanged { host, file, .. } => format!(
+            Self::HostKeyUnknown { file, .. } => format!(
+                "compare the fingerprint with `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the device (or the \
+                 file of the type shown), then run again with `--accept-new`, which records it in `{}`",
+                file.display()
+            ),
+            Self::HostKeyChanged { host, recorded, .. } => format!(
                 "somebody may be listening in. Only if you know that the device was installed afresh: \
                  `ssh-keygen -R '{host}' -f {}`, then run again with `--accept-new`",
-                file.display()
+                recorded.file.display()
             ),
             Self::HostKeyRevoked { file, line, .. } => {
                 format!("give the device a new host key, or remove line {line} of {}", file.display())
@@ -239,18 +248,26 @@ impl TransportError {
                 "check `user` and `identity` in the fleet file; `ssh-copy-id` installs your key for `{user}` on the \
                  device ({peer})"
             ),
-            Self::Lost { .. } => "check the network and whether the device is still on, then try again".into(),
+            Self::Lost { .. } => {
+                "check the network and whether the device is still on, then try again".into()
+            }
             Self::OpenFailed { .. } => {
-                "check `MaxSessions`, `ForceCommand` and the user's login shell in the device's sshd_config".into()
+                "check `MaxSessions`, `ForceCommand` and the user's login shell in the device's sshd_config"
+                    .into()
             }
             Self::CommandNotFound { command, .. } => format!(
                 "`{}` must be on the device, in the `PATH` that a non-interactive shell has; \
                  `trt-deploy agent install` installs the agent",
                 command.split(' ').next().unwrap_or_default()
             ),
-            Self::Source { path, .. } => format!("the file for `{path}` changed or vanished while it was sent; try again"),
+            Self::Source { path, .. } => {
+                format!("the file for `{path}` changed or vanished while it was sent; try again")
+            }
             Self::Socket { path, .. } => {
-                format!("is the agent running? `trt-agent serve --socket {}` starts it by hand", path.display())
+                format!(
+                    "is the agent running? `trt-agent serve --socket {}` starts it by hand",
+                    path.display()
+                )
             }
             Self::Spawn { program, .. } => format!("install `{program}`, or check `PATH`"),
             Self::Interrupted
@@ -302,4 +319,115 @@ fn join<T: fmt::Display>(items: &[T], separator: &str) -> String {
 fn after_colon(text: &str) -> String {
     let text = text.trim();
     if text.is_empty() { String::new() } else { format!(": {text}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn io() -> io::Error {
+        io::ErrorKind::PermissionDenied.into()
+    }
+
+    fn ssh() -> SshError {
+        SshError { code: -13, message: "gone".into() }
+    }
+
+    #[test]
+    fn whatever_a_user_can_cause_has_a_hint_that_names_what_mends_it() {
+        use TransportError as E;
+        let (peer, host) = (|| "ssh me@nano:22".to_owned(), || "nano".to_owned());
+        let (fingerprint, kind, line) = (|| "SHA256:abc".to_owned(), || "ssh-ed25519".to_owned(), 7);
+        let (file, command) = (|| PathBuf::from("/home/me/file"), || "trt-agent connect".to_owned());
+        let recorded = RecordedKey { file: file(), line, kind: kind(), fingerprint: fingerprint() };
+        let key = |source| E::KeyFile { file: file(), source };
+        let cases = [
+            (E::NameUnresolved { host: host(), source: io() }, "`host`"),
+            (E::Refused { host: host(), port: 22, source: io() }, "`port`"),
+            (E::NoRoute { host: host(), port: 22, source: io() }, "`host`"),
+            (E::Dial { host: host(), port: 22, source: io() }, "`host`"),
+            (
+                E::TimedOut { peer: peer(), stage: "connecting".into(), limit: Duration::from_secs(1) },
+                "network",
+            ),
+            (E::ClosedInHandshake { peer: peer(), source: ssh() }, "`port`"),
+            (E::NoCommonAlgorithm { peer: peer(), source: ssh() }, "`sshd -T`"),
+            (
+                E::HostKeyUnknown { host: host(), kind: kind(), fingerprint: fingerprint(), file: file() },
+                "--accept-new",
+            ),
+            (
+                E::HostKeyChanged {
+                    host: host(),
+                    kind: kind(),
+                    fingerprint: fingerprint(),
+                    recorded: Box::new(recorded),
+                },
+                "ssh-keygen -R 'nano' -f /home/me/file",
+            ),
+            (E::HostKeyRevoked { host: host(), fingerprint: fingerprint(), file: file(), line }, "line 7"),
+            (
+                E::HostKeyCertificate {
+                    host: host(),
+                    kind: kind(),
+                    fingerprint: fingerprint(),
+                    file: file(),
+                    line,
+                },
+                "--accept-new",
+            ),
+            (E::KnownHosts { file: file(), source: io() }, "/home/me/file"),
+            (key(KeyProblem::Missing), "`identity`"),
+            (key(KeyProblem::Unreadable(io())), "/home/me/file"),
+            (key(KeyProblem::Format("no".into())), "`identity`"),
+            (key(KeyProblem::NeedsPassphrase), "ssh-add"),
+            (key(KeyProblem::WrongPassphrase), "ssh-add"),
+            (
+                E::AuthRejected {
+                    peer: peer(),
+                    user: "me".into(),
+                    attempts: Vec::new(),
+                    accepted: Vec::new(),
+                },
+                "`user` and `identity`",
+            ),
+            (E::Lost { peer: peer(), source: ssh() }, "network"),
+            (E::OpenFailed { peer: peer(), command: command(), source: ssh() }, "`MaxSessions`"),
+            (
+                E::CommandNotFound { peer: peer(), command: command(), stderr: String::new() },
+                "`trt-deploy agent install`",
+            ),
+            (E::Source { path: "/x".into(), source: io() }, "`/x`"),
+            (E::Socket { path: "/run/agent".into(), source: io() }, "--socket /run/agent"),
+            (E::Spawn { program: "ssh".into(), source: io() }, "`ssh`"),
+        ];
+        for (error, mends) in cases {
+            let hint = error.hint().unwrap_or_default();
+            assert!(hint.contains(mends), "{error}: {hint}");
+            assert_ne!(error.retry(), Retry::Never, "{error}");
+        }
+    }
+
+    #[test]
+    fn what_the_user_wanted_or_the_device_said_is_not_tried_again() {
+        let failed = TransportError::CommandFailed {
+            peer: "nano".into(),
+            command: "mkdir /x".into(),
+            exit: Exit::Code(1),
+            stderr: "mkdir: no\n".into(),
+        };
+        assert_eq!(failed.to_string(), "nano: `mkdir /x` failed with exit status 1: mkdir: no");
+        let closed = TransportError::ChannelClosed { peer: "nano".into() };
+        for error in [failed, closed, TransportError::Interrupted] {
+            assert_eq!((error.retry(), error.hint()), (Retry::Never, None));
+        }
+    }
+
+    #[test]
+    fn an_error_survives_its_way_through_io() {
+        let there: io::Error = TransportError::Interrupted.into();
+        assert_ne!(there.kind(), io::ErrorKind::Interrupted, "write_all would try again for ever");
+        assert!(matches!(TransportError::from_io(there, "nano"), TransportError::Interrupted));
+        assert!(matches!(TransportError::from_io(io(), "nano"), TransportError::Stream { .. }));
+    }
 }

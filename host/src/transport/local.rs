@@ -17,6 +17,9 @@ use super::{Channel, Control, Exit, Interrupt, RemoteCommand, Transport, Transpo
 /// How often the end of a process is looked for.
 const REAP_TICK: Duration = Duration::from_millis(5);
 
+/// How long a process may take to end by itself.
+const GRACE: Duration = Duration::from_millis(200);
+
 /// The agent's socket on this machine.
 ///
 /// Each channel is a connection of its own. The command is not run: there is only the agent's protocol, so `run` and
@@ -156,11 +159,10 @@ impl Local {
 impl Control for Local {
     fn kill(&self) {
         self.killed.store(true, Ordering::Release);
-        if let Some(child) = &self.child {
-            // It may have ended by itself.
-            let _ = child.lock().unwrap_or_else(PoisonError::into_inner).kill();
-        }
         let _ = self.stream.shutdown(Shutdown::Both);
+        if let Some(child) = &self.child {
+            end(&mut child.lock().unwrap_or_else(PoisonError::into_inner));
+        }
     }
 
     fn wait(&self) -> Result<Exit, TransportError> {
@@ -190,12 +192,24 @@ fn exit(status: ExitStatus) -> Exit {
 
 impl Drop for Local {
     fn drop(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
         if let Some(child) = &mut self.child {
-            let child = child.get_mut().unwrap_or_else(PoisonError::into_inner);
-            let _ = child.kill();
-            let _ = child.wait();
+            end(child.get_mut().unwrap_or_else(PoisonError::into_inner));
         }
     }
+}
+
+/// Ends a process: most do so by themselves and clean up, now that their streams are closed.
+fn end(child: &mut Child) {
+    let patience = Instant::now() + GRACE;
+    while Instant::now() < patience {
+        if !matches!(child.try_wait(), Ok(None)) {
+            return;
+        }
+        thread::sleep(REAP_TICK);
+    }
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 struct Reader(Arc<Local>);
@@ -227,5 +241,117 @@ impl Write for Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         let _ = self.0.stream.shutdown(Shutdown::Write);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::super::{Upload, run, upload};
+    use super::*;
+
+    fn shell() -> ProcessTransport {
+        ProcessTransport::local(&Interrupt::default())
+    }
+
+    #[test]
+    fn a_process_returns_its_output_and_status() {
+        let cases = [
+            ("echo out; echo err >&2; exit 3", "out\n", "err\n", Exit::Code(3)),
+            ("cat", "", "", Exit::Code(0)),
+            ("nowhere-at-all 2>/dev/null", "", "", Exit::Code(127)),
+        ];
+        for (script, stdout, stderr, exit) in cases {
+            let output = run(&mut shell(), &RemoteCommand::script(script)).expect(script);
+            assert_eq!(
+                (String::from_utf8_lossy(&output.stdout).as_ref(), output.stderr.as_str(), output.exit),
+                (stdout, stderr, exit),
+                "{script}"
+            );
+        }
+        let mut direct = ProcessTransport::through(["sh"], &Interrupt::default());
+        let folder = tempfile::tempdir().expect("folder");
+        let script = folder.path().join("script");
+        std::fs::write(&script, "kill -KILL $$").expect("script");
+        let output = run(&mut direct, &RemoteCommand::new(&script.display().to_string())).expect("runs");
+        assert_eq!(output.exit, Exit::Signal("9".into()));
+        let mut missing = ProcessTransport::through(["no-such-program-here"], &Interrupt::default());
+        let error = run(&mut missing, &RemoteCommand::new("true")).expect_err("not there");
+        assert!(
+            matches!(&error, TransportError::Spawn { program, .. } if program == "no-such-program-here"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_upload_through_a_process_arrives_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("it's a file").display().to_string();
+        let bytes: Vec<u8> = (0..3_000_001_u32).map(|i| (i ^ (i >> 8)) as u8).collect();
+        let file = Upload { path: path.clone(), size: bytes.len() as u64, mode: 0o600 };
+        upload(&mut shell(), &file, &mut &bytes[..], &mut |_| ()).expect("uploads");
+        assert!(std::fs::read(&path).expect("file") == bytes);
+
+        let longer = Upload { size: file.size + 1, ..file };
+        upload(&mut shell(), &longer, &mut &bytes[..], &mut |_| ()).expect_err("source too short");
+        assert!(std::fs::read(&path).expect("file") == bytes, "the old file stays");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("folder").count(), 1, "nothing else stays");
+    }
+
+    #[test]
+    fn kill_and_interrupt_end_a_process_at_once() {
+        for how in ["kill", "interrupt", "limit"] {
+            let interrupt = Interrupt::default();
+            let mut command = RemoteCommand::script("exec sleep 60");
+            if how == "limit" {
+                command = command.limit(Duration::from_millis(100));
+            }
+            let Channel { mut reader, writer, control } =
+                ProcessTransport::local(&interrupt).open(&command).expect("opens");
+            let start = Instant::now();
+            let reading = thread::spawn(move || reader.read(&mut [0; 8]));
+            match how {
+                "kill" => control.kill(),
+                "interrupt" => interrupt.trip(),
+                _ => {}
+            }
+            let read = reading.join().expect("no panic");
+            if how != "kill" {
+                let error = TransportError::from_io(read.expect_err(how), "here");
+                assert!(
+                    matches!(error, TransportError::Interrupted | TransportError::TimedOut { .. }),
+                    "{error}"
+                );
+            }
+            drop((writer, control));
+            assert!(start.elapsed() < Duration::from_secs(5), "{how}");
+        }
+    }
+
+    #[test]
+    fn a_socket_carries_both_ways() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("agent.sock");
+        let listener = UnixListener::bind(&path).expect("binds");
+        let echo = thread::spawn(move || {
+            let (stream, _) = listener.accept().expect("accepts");
+            io::copy(&mut &stream, &mut &stream)
+        });
+        let mut socket = LocalSocket::new(&path, &Interrupt::default());
+        assert_eq!(socket.describe(), format!("socket {}", path.display()));
+        let Channel { mut reader, mut writer, control } =
+            socket.open(&RemoteCommand::new("ignored")).expect("opens");
+        writer.write_all(b"hello").expect("writes");
+        drop(writer);
+        let mut echoed = String::new();
+        reader.read_to_string(&mut echoed).expect("reads");
+        assert_eq!((echoed.as_str(), control.wait().expect("ends")), ("hello", Exit::Closed));
+        echo.join().expect("no panic").expect("echoes");
+
+        let error = LocalSocket::new(folder.path().join("none"), &Interrupt::default())
+            .open(&RemoteCommand::new("ignored"))
+            .err();
+        assert!(matches!(error, Some(TransportError::Socket { .. })), "{error:?}");
     }
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 pub use bench::{UploadRate, measure_upload};
 pub use command::{Output, Upload, run, upload};
-pub use error::{Attempt, AuthOutcome, KeyProblem, Retry, SshError, TransportError};
+pub use error::{Attempt, AuthOutcome, KeyProblem, RecordedKey, Retry, SshError, TransportError};
 pub use guard::Interrupt;
 pub use local::{LocalSocket, ProcessTransport};
 pub use shell::{RemoteCommand, quote};
@@ -70,7 +70,7 @@ pub trait Control: Send + Sync {
 pub enum Exit {
     /// It returned this status.
     Code(i32),
-    /// It died of this signal, without the `SIG`.
+    /// It died of this signal: its name without the `SIG`, or its number.
     Signal(String),
     /// The stream ended; there is no status, since it was a socket.
     Closed,

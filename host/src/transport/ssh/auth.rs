@@ -133,13 +133,14 @@ impl Auth<'_, '_> {
     }
 
     fn agent(&mut self) -> Progress {
-        if std::env::var_os("SSH_AUTH_SOCK").is_none() {
+        let Some(socket) = &self.options.agent_socket else {
             return Ok(
                 self.note("SSH agent", AuthOutcome::AgentUnreachable("`SSH_AUTH_SOCK` is not set".into()))
             );
-        }
+        };
         let session = &self.driver.session;
         let listed = session.agent().and_then(|mut agent| {
+            agent.set_identity_path(socket)?;
             agent.connect()?;
             agent.list_identities()?;
             let identities = agent.identities()?;

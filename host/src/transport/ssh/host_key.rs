@@ -1,7 +1,7 @@
 //! Whether the server is the one that the user knows.
 use std::path::PathBuf;
 
-use super::super::TransportError;
+use super::super::{RecordedKey, TransportError};
 use super::SshOptions;
 use super::known_hosts::{self, Entry, Marker};
 
@@ -46,15 +46,13 @@ pub fn verify(options: &SshOptions, recorded: &[Entry], key: &[u8]) -> Result<Ho
     // A host that is known without its port may well be another machine behind the same address: unknown, not changed.
     let mut others = with(Marker::HostKey).filter(|e| !e.portless);
     if let Some(other) = others.clone().find(|e| e.kind == kind).or_else(|| others.next()) {
-        return Err(TransportError::HostKeyChanged {
-            host,
-            kind,
-            fingerprint,
+        let recorded = Box::new(RecordedKey {
             file: other.file.clone(),
             line: other.line,
-            recorded_kind: other.kind.clone(),
-            recorded_fingerprint: known_hosts::fingerprint(&other.key),
+            kind: other.kind.clone(),
+            fingerprint: known_hosts::fingerprint(&other.key),
         });
+        return Err(TransportError::HostKeyChanged { host, kind, fingerprint, recorded });
     }
     if options.accept_new {
         let recorded_in = options.known_hosts.first().cloned();

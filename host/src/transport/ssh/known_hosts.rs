@@ -193,3 +193,98 @@ pub fn append(file: &Path, host: &str, port: u16, key: &[u8]) -> Result<(), Tran
     };
     add().map_err(|source| TransportError::KnownHosts { file: file.to_owned(), source })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIATIZFOUHV6RhPQbukA2Ec03KIUPw5XG2zqYgrEVSXcP";
+
+    #[test]
+    fn names_match_as_in_openssh() {
+        let cases = [
+            ("nano", "nano", true),
+            ("NANO", "nano", true),
+            ("nano", "nano2", false),
+            ("other,nano", "nano", true),
+            ("10.0.0.?", "10.0.0.7", true),
+            ("10.0.0.?", "10.0.0.17", false),
+            ("*.lab", "nano.lab", true),
+            ("*.lab", "nano.lab.example", false),
+            ("*,!nano", "nano", false),
+            ("!nano,*", "xavier", true),
+            ("!nano", "xavier", false),
+            ("[nano]:2222", "[nano]:2222", true),
+            ("[nano]:*", "[nano]:2222", true),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "a-c-b", false),
+            ("", "nano", false),
+            // What `ssh-keygen -H` made of "nano" and of "[nano]:2222".
+            ("|1|gRg1+ifOjvkTsCLpIS8m6eiM0XE=|l6pGnD1kLsepjuvdwpP0t+bdjWY=", "nano", true),
+            ("|1|gRg1+ifOjvkTsCLpIS8m6eiM0XE=|l6pGnD1kLsepjuvdwpP0t+bdjWY=", "xavier", false),
+            ("|1|0ZzdOh4kOpgGAqIvSOVCiOvZDiQ=|FDPX0S2fXP3am+2Bcs477pdHVaY=", "[nano]:2222", true),
+            ("|1|0ZzdOh4kOpgGAqIvSOVCiOvZDiQ=|FDPX0S2fXP3am+2Bcs477pdHVaY=", "nano", false),
+            ("|1|", "nano", false),
+            ("|1|notbase64|notbase64", "nano", false),
+        ];
+        for (names, name, expected) in cases {
+            assert_eq!(names_match(names, name), expected, "{names} {name}");
+        }
+    }
+
+    #[test]
+    fn many_stars_do_not_take_for_ever() {
+        assert!(!wildcard("*a".repeat(200).as_bytes(), "b".repeat(5000).as_bytes()));
+    }
+
+    #[test]
+    fn lines_that_say_nothing_are_passed_over() {
+        let wrong_kind = KEY.replace("ssh-ed25519 ", "ssh-rsa ");
+        for line in [
+            "",
+            "   ",
+            "# nano ssh-ed25519 AAAA",
+            "nano",
+            "nano ssh-ed25519",
+            "nano ssh-ed25519 !!!",
+            "@other nano x y",
+        ]
+        .into_iter()
+        .map(str::to_owned)
+        .chain([
+            format!("nano {wrong_kind}"),
+            "nano ssh-ed25519 AAAA".into(),
+            "nano ssh-ed25519 /////w==".into(),
+        ]) {
+            assert_eq!(parse(&line), None, "{line}");
+        }
+        assert!(parse(&format!("  nano\t{KEY} comment with spaces")).is_some());
+    }
+
+    #[test]
+    fn entries_know_their_line_and_marker() {
+        let text = format!("# comment\nother {KEY}\n\n@revoked * {KEY}\n[nano]:2222 {KEY}\r\nnano {KEY}\n");
+        let found = matching(&text, Path::new("kh"), "nano", 2222);
+        let lines: Vec<_> = found.iter().map(|e| (e.line, e.marker, e.portless)).collect();
+        assert_eq!(
+            lines,
+            [(4, Marker::Revoked, false), (5, Marker::HostKey, false), (6, Marker::HostKey, true)]
+        );
+        assert_eq!(fingerprint(&found[0].key), "SHA256:nowfZwolayqFADcpUSTXCvQ/jZOFV9AY0ad1V7A+aF8");
+    }
+
+    #[test]
+    fn a_key_is_appended_as_a_line_of_its_own() {
+        let folder = tempfile::tempdir().expect("folder");
+        let file = folder.path().join("known_hosts");
+        fs::write(&file, "# no newline at the end").expect("file");
+        let key = STANDARD.decode(KEY.split(' ').nth(1).expect("key")).expect("base64");
+        append(&file, "Nano", 22, &key).expect("appends");
+        append(&file, "nano", 2222, &key).expect("appends");
+        let text = fs::read_to_string(&file).expect("file");
+        assert_eq!(text, format!("# no newline at the end\nnano {KEY}\n[nano]:2222 {KEY}\n"));
+        let files = [folder.path().join("absent"), file];
+        let found = lookup(&files, "nano", 22).expect("reads");
+        assert_eq!(found.iter().map(|e| e.line).collect::<Vec<_>>(), [2]);
+    }
+}

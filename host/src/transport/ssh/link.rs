@@ -74,7 +74,8 @@ impl Found {
 ///
 /// libssh2 sends one packet at a time: an operation whose packet went out in part must be repeated, by the same
 /// channel, before anything else can be sent on the session. So every operation begun is repeated in each step until
-/// it is through, also when the channel is being closed.
+/// it is through, also when the channel is being closed; other channels' operations are told to wait meanwhile, which
+/// the bundled libssh2 does (1.11.2; up to 1.11.1 they failed).
 pub struct Link {
     channel: Channel,
     stderr: Stream,
@@ -294,6 +295,16 @@ impl Link {
             self.phase = Phase::Done;
         }
         Ok(())
+    }
+}
+
+impl Drop for Link {
+    /// Whatever happens to the pump, nobody waits for ever.
+    fn drop(&mut self) {
+        self.end(Fate::Lost(SshError {
+            code: code::SOCKET_DISCONNECT,
+            message: "the pump stopped".to_owned(),
+        }));
     }
 }
 

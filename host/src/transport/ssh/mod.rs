@@ -28,10 +28,6 @@ use stream::{Fate, Handle, Reader, Shared, Waker, Writer};
 pub use auth::{Prompt, Secret};
 pub use host_key::HostKey;
 
-/// Ciphers, fastest first as libssh2 runs them (see `measure_upload`), all of them sound.
-const CIPHERS: &str = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr,aes192-ctr,\
-                       aes256-ctr";
-
 /// Where and as whom to connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SshOptions {
@@ -52,8 +48,10 @@ pub struct SshOptions {
     /// How often to send something on an idle connection; it counts as lost after three times that without an
     /// answer. `None`: never, and no such limit.
     pub keepalive: Option<Duration>,
-    /// Try the keys of the SSH agent (`SSH_AUTH_SOCK`).
+    /// Try the keys of the SSH agent.
     pub use_agent: bool,
+    /// The SSH agent's socket; `SSH_AUTH_SOCK` by default.
+    pub agent_socket: Option<PathBuf>,
 }
 
 impl SshOptions {
@@ -73,6 +71,7 @@ impl SshOptions {
             connect_timeout: Duration::from_secs(10),
             keepalive: Some(Duration::from_secs(15)),
             use_agent: true,
+            agent_socket: std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from),
         }
     }
 
@@ -169,8 +168,6 @@ fn prepare(
     session.set_blocking(false);
     let supported = session.supported_algs(MethodType::HostKey)?;
     session.method_pref(MethodType::HostKey, &host_key::algorithms(&supported, recorded))?;
-    session.method_pref(MethodType::CryptCs, CIPHERS)?;
-    session.method_pref(MethodType::CryptSc, CIPHERS)?;
     if let Some(keepalive) = options.keepalive {
         session.set_keepalive(false, u32::try_from(keepalive.as_secs().max(2)).unwrap_or(u32::MAX));
     }

@@ -55,7 +55,7 @@ pub enum FleetError {
     Empty { file: PathBuf },
     /// Something in the file is wrong.
     #[error("{at}: {problem}")]
-    At { at: Place, problem: Problem },
+    At { at: Place, problem: Box<Problem> },
     /// A verb was given a model that the file does not have.
     #[error("there is no such model in {}: `{name}`", file.display())]
     NoSuchModel { file: PathBuf, name: String, known: Vec<String> },
@@ -121,14 +121,6 @@ fn list(names: &[String]) -> String {
 pub(super) const REFERENCE: &str = "`trt-deploy init --reference` prints every key with its meaning";
 
 impl FleetError {
-    /// Where it is, if it is at a place of the file.
-    pub fn place(&self) -> Option<&Place> {
-        match self {
-            Self::At { at, .. } => Some(at),
-            _ => None,
-        }
-    }
-
     /// What mends it.
     pub fn hint(&self) -> Option<String> {
         Some(match self {

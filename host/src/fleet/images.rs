@@ -40,12 +40,6 @@ impl Images {
         Self::new(texts, &Base::of(Path::new(""))).map_err(wrong)
     }
 
-    /// What the file says, for people.
-    pub fn describe(&self) -> String {
-        let texts: Vec<_> = self.sources.iter().map(|source| source.path().display().to_string()).collect();
-        texts.join(", ")
-    }
-
     /// The files, each once, sorted by path.
     ///
     /// - A folder stands for the images directly in it, told by their extension.

@@ -63,7 +63,7 @@ fn read(path: &Path) -> Result<String, FleetError> {
     String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let at = Place::at_end_of(path, &String::from_utf8_lossy(valid));
-        FleetError::At { at, problem: Problem::NotUtf8 }
+        FleetError::At { at, problem: Problem::NotUtf8.into() }
     })
 }
 
@@ -99,7 +99,10 @@ impl<'a> Report<'a> {
 
     fn into_problems(mut self) -> Vec<FleetError> {
         self.problems.sort_by(|(a, _), (b, _)| a.cmp(b));
-        self.problems.into_iter().map(|(at, problem)| FleetError::At { at, problem }).collect()
+        self.problems
+            .into_iter()
+            .map(|(at, problem)| FleetError::At { at, problem: problem.into() })
+            .collect()
     }
 }
 

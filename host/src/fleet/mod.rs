@@ -28,11 +28,7 @@ pub use check::is_host;
 pub use error::{FleetError, ImagesError};
 pub use findings::{Finding, Level};
 pub use images::{Images, images_at};
-pub use problem::Problem;
 pub use select::Selector;
-
-/// The file that [`Fleet::load`] reads unless the user names another.
-pub const FILE_NAME: &str = "trt-deploy.yaml";
 
 /// A fleet file that was read, resolved and checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -151,11 +147,6 @@ impl Fleet {
             name: name.to_owned(),
             known: self.models.keys().map(ToString::to_string).collect(),
         })
-    }
-
-    /// The models that a device gets, in its order.
-    pub fn models_of(&self, device: &Device) -> Vec<&Model> {
-        device.models.iter().filter_map(|name| self.models.get(name)).collect()
     }
 }
 

@@ -24,7 +24,7 @@ fn the_reference_loads_and_means_what_it_says() {
     assert_eq!(ssh(&fleet, "nano-1").host, "nano-1");
     assert_eq!(fleet.devices["here"].address, Address::Local("/run/trt-agent/agent.sock".into()));
     assert_eq!(fleet.devices["here"].models.len(), 3);
-    assert_eq!(fleet.models_of(&fleet.devices["nano-1"])[0].name.as_str(), "classifier");
+    assert_eq!(fleet.devices["nano-1"].models[0].as_str(), "classifier");
 }
 
 #[test]
@@ -71,10 +71,10 @@ fn no_key_is_undocumented() {
         "defaults: {zzz: 1}",
         "devices: {d: {zzz: 1}}",
     ] {
-        let FleetError::At { problem: Problem::UnknownKey { known, .. }, .. } = load(section).unwrap_err()
-        else {
-            panic!("{section}: not an unknown key")
+        let FleetError::At { problem, .. } = load(section).unwrap_err() else {
+            panic!("{section}: no place")
         };
+        let Problem::UnknownKey { known, .. } = *problem else { panic!("{section}: not an unknown key") };
         assert!(!known.is_empty());
         for key in known {
             let starts =

@@ -7,7 +7,11 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
+use super::problem::Problem;
 use super::*;
+
+/// The file of every test.
+const FILE_NAME: &str = "trt-deploy.yaml";
 
 /// Loads `text` from a file of its own; the folder lives as long as the fleet is looked at.
 fn load(text: impl AsRef<[u8]>) -> Result<Fleet, FleetError> {

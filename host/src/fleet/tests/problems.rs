@@ -351,6 +351,10 @@ fn every_problem_of_names_is_found_at_once() {
     let file = folder.path().join(FILE_NAME);
     std::fs::write(&file, "devices:\n  a: {models: [x]}\n  b: {models: [y]}\ngroups: {g: [c]}\n").unwrap();
     let (_, problems) = Fleet::load_all(&file).unwrap();
-    let lines: Vec<_> = problems.iter().map(|problem| problem.place().unwrap().line).collect();
+    let line = |problem: &FleetError| match problem {
+        FleetError::At { at, .. } => at.line,
+        other => panic!("no place: {other}"),
+    };
+    let lines: Vec<_> = problems.iter().map(line).collect();
     assert_eq!(lines, [2, 3, 4]);
 }

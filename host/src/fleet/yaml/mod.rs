@@ -56,7 +56,10 @@ impl Yaml<'_> {
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, FleetError> {
         if let Some(offset) = scan::too_deep(self.text) {
             let at = Place::at_end_of(self.file, &self.text[..offset]);
-            return Err(FleetError::At { at, problem: Problem::TooDeep { limit: scan::MAX_BRACKETS } });
+            return Err(FleetError::At {
+                at,
+                problem: Problem::TooDeep { limit: scan::MAX_BRACKETS }.into(),
+            });
         }
         let mut scan = Scan::default();
         let scanned = scan.deserialize(serde_yaml::Deserializer::from_str(self.text));
@@ -98,7 +101,7 @@ impl Yaml<'_> {
             _ if text.contains("more than one document") => Problem::SecondDocument,
             _ => explain_serde(&text).unwrap_or(Problem::Invalid { problem: text }),
         };
-        FleetError::At { at, problem }
+        FleetError::At { at, problem: problem.into() }
     }
 
     fn line(&self, number: usize) -> &str {

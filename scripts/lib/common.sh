@@ -6,6 +6,7 @@ set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$ROOT"
+mkdir -p .quickstart
 export CARGO_TARGET_DIR=$ROOT/build
 
 # The NVIDIA builder that stands in for the device's TensorRT: a PyPI package, no account needed.
@@ -123,4 +124,24 @@ PY
     )
     [ -n "$TRT_RTX_LIB_DIR" ] || die "tensorrt-rtx-cu12-libs has no libtensorrt_rtx.so"
     export TRT_RTX_LIB_DIR
+}
+
+# Real photographs: Debian's opencv-doc has some, among drawings and screenshots. The package is unpacked, not
+# installed: that needs no root, and slim images leave documentation out when they install. Sets PHOTO_SOURCE.
+need_photographs() {
+    PHOTO_SOURCE=/usr/share/doc/opencv-doc/examples/data
+    [ ! -f "$PHOTO_SOURCE/fruits.jpg" ] || return 0
+    PHOTO_SOURCE=$ROOT/.quickstart/opencv-doc
+    [ ! -f "$PHOTO_SOURCE/fruits.jpg" ] || return 0
+    note "unpacking photographs out of Debian's opencv-doc (96 MB to download)"
+    local folder
+    folder=$(mktemp -d "$ROOT/.quickstart/opencv-doc.XXXXXX")
+    apt_update
+    (cd "$folder" && apt-get download -qq opencv-doc 2>/dev/null && dpkg-deb --fsys-tarfile opencv-doc_*.deb) |
+        tar -x -C "$folder" --strip-components=7 --wildcards './usr/share/doc/opencv-doc/examples/data/*.jpg'
+    rm -f "$folder"/opencv-doc_*.deb
+    [ -f "$folder/fruits.jpg" ] || die "opencv-doc has no photographs where they used to be"
+    chmod 755 "$folder"
+    rm -rf "$PHOTO_SOURCE"
+    mv "$folder" "$PHOTO_SOURCE"
 }

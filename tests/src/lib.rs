@@ -1,1 +1,29 @@
-//! End-to-end tests
+//! What the end-to-end tests share: the real programs, a device on this machine, small models and photographs.
+//!
+//! The daemon, the worker and the builder (TensorRT-RTX from PyPI) are the ones users have. Tests that build engines
+//! skip with a message where TensorRT-RTX is not installed; `scripts/test` installs it.
+
+mod device;
+mod host;
+pub mod models;
+mod programs;
+mod wire;
+
+pub use device::{Device, Options};
+pub use host::{Host, Run, run};
+pub use programs::{program, rtx_dir, shared_dir};
+pub use wire::Wire;
+
+/// Ends the test with a message if there is no TensorRT-RTX here.
+#[macro_export]
+macro_rules! require_rtx {
+    () => {
+        match $crate::rtx_dir() {
+            Some(dir) => dir,
+            None => {
+                eprintln!("skipped: no TensorRT-RTX; scripts/test installs it and sets TRT_RTX_LIB_DIR");
+                return;
+            }
+        }
+    };
+}

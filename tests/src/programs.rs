@@ -1,0 +1,34 @@
+//! Where the programs under test and their real counterparts are.
+
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace")
+}
+
+/// A program of this workspace, from the profile that this test was built with.
+///
+/// # Panics
+/// If it was not built: `cargo build -p trt-deploy -p trt-agent` does it, and so does `scripts/test`.
+pub fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its own file");
+    let path = test.ancestors().nth(2).expect("tests are built into deps/").join(name);
+    assert!(path.exists(), "{} is missing: run `cargo build -p trt-deploy -p trt-agent`", path.display());
+    path
+}
+
+/// A folder with TensorRT-RTX: the first of `TRT_RTX_LIB_DIR`, else the workspace's own virtual environment.
+pub fn rtx_dir() -> Option<PathBuf> {
+    let holds = |dir: &PathBuf| dir.join("libtensorrt_rtx.so.1").exists();
+    if let Some(list) = std::env::var_os("TRT_RTX_LIB_DIR") {
+        return std::env::split_paths(&list).find(holds);
+    }
+    let pythons = std::fs::read_dir(root().join(".venv/lib")).ok()?;
+    pythons.filter_map(|entry| Some(entry.ok()?.path().join("site-packages/tensorrt_rtx_libs"))).find(holds)
+}
+
+/// The inputs beside the checkout, where they exist.
+pub fn shared_dir() -> Option<PathBuf> {
+    let dir = root().parent()?.join("shared");
+    dir.is_dir().then_some(dir)
+}

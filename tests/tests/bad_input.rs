@@ -1,0 +1,155 @@
+//! What bad input gets: an error with a hint, an exit code, and nothing left behind.
+
+use std::fs;
+
+use e2e::{Device, Host, Options, models, require_rtx};
+
+fn host_with(models: &str, device: &Device) -> Host {
+    let host = Host::new();
+    host.fleet(models, device);
+    host
+}
+
+const NET: &str = "  net:\n    onnx: net.onnx\n    precision: fp32\n    verify: {required: false}\n";
+const INT8: &str = "  net:\n    onnx: net.onnx\n    precision: int8\n    verify: {required: false}\n    \
+                    calibration: {images: photos, preprocess: plain}\n";
+
+#[test]
+fn a_missing_truncated_or_foreign_onnx_is_named() {
+    let device = Device::start();
+    let host = host_with(NET, &device);
+    host.run(&["push", "here"]).fails(3, &["net.onnx"]);
+    let whole = models::convolutions(16, 8, 1);
+    for bytes in [&whole[..whole.len() / 2], b"not a model", b""] {
+        host.write("net.onnx", bytes);
+        host.run(&["push", "here"]).fails(3, &["net.onnx"]);
+    }
+    assert_eq!(fs::read_dir(device.store("blobs")).expect("a folder").count(), 0, "nothing was sent");
+}
+
+#[test]
+fn an_operator_that_tensorrt_does_not_know_is_named_with_its_node() {
+    require_rtx!();
+    let device = Device::start();
+    let host = host_with(NET, &device);
+    host.write("net.onnx", models::unknown_operator());
+    host.run(&["push", "here"]).fails(5, &["the_strange_node", "Frobnicate"]);
+    assert!(!device.engine("net").exists());
+    let log =
+        fs::read_to_string(device.store("models/net/last-failure.log")).expect("TensorRT's words are kept");
+    assert!(log.contains("Frobnicate"), "{log}");
+    assert_eq!(fs::read_dir(device.store("work")).expect("a folder").count(), 0);
+}
+
+#[test]
+fn an_operator_that_calibration_does_not_know_is_named_with_its_node() {
+    let device = Device::start();
+    let host = host_with(INT8, &device);
+    host.write("net.onnx", models::unknown_operator());
+    models::photographs(&host.path("photos"), 2);
+    host.run(&["calibrate", "net"]).fails(3, &["the_strange_node", "Frobnicate"]);
+}
+
+#[test]
+fn images_that_are_absent_or_undecodable_leave_no_table() {
+    let device = Device::start();
+    let host = host_with(INT8, &device);
+    host.write("net.onnx", models::convolutions(16, 8, 1));
+    host.run(&["calibrate", "net"]).fails(3, &["photos"]);
+    host.write("photos/a.jpg", "not a picture");
+    host.write("photos/b.png", "");
+    host.run(&["calibrate", "net"]).fails(3, &["a.jpg"]);
+    models::photographs(&host.path("photos"), 8);
+    // Two of ten are more than the default share.
+    host.run(&["calibrate", "net"]).fails(3, &["2 of 10", "a.jpg", "b.png"]);
+    let files = host.files();
+    assert!(!files.iter().any(|file| file.contains("calibration")), "{files:?}");
+}
+
+#[test]
+fn an_activation_that_is_not_a_number_is_named() {
+    let device = Device::start();
+    let host = host_with(INT8, &device);
+    host.write("net.onnx", models::not_a_number());
+    models::photographs(&host.path("photos"), 2);
+    host.run(&["calibrate", "net"]).fails(3, &["`root`", "photo00"]);
+}
+
+#[test]
+fn a_table_of_another_model_is_refused() {
+    let device = Device::start();
+    let table = "  net:\n    onnx: net.onnx\n    precision: int8\n    calibration: {table: other.cache}\n";
+    let host = host_with(table, &device);
+    host.write("net.onnx", models::convolutions(16, 8, 1));
+    host.write("other.cache", "TRT-8601-EntropyCalibration2\nsome/other/tensor: 3c010a14\n");
+    host.run(&["push", "here"]).fails(3, &["other.cache", "another model"]);
+}
+
+#[test]
+fn wrong_fleet_files_are_located() {
+    let host = Host::new();
+    let cases = [
+        ("models:\n  net:\n    onx: a.onnx\n    precision: fp32\n", "trt-deploy.yaml:3:", "onnx"),
+        ("models:\n  net:\n    onnx: a.onnx\n    precision: int9\n", "trt-deploy.yaml:4:", "int8"),
+        ("models: &m {}\nmodels:\n  <<: *m\n", "trt-deploy.yaml", ""),
+    ];
+    for (text, place, word) in cases {
+        host.write("trt-deploy.yaml", text);
+        host.run(&["fleet", "validate"]).fails(2, &[place, word]);
+    }
+    let preprocess = INT8.replace("preprocess: plain", "preprocess: {siez: 224}");
+    host.write("trt-deploy.yaml", format!("models:\n{preprocess}"));
+    host.run(&["fleet", "validate"]).fails(2, &["siez", "size"]);
+}
+
+#[test]
+fn a_dynamic_input_without_a_shape_and_a_shape_that_does_not_fit_are_refused() {
+    require_rtx!();
+    let device = Device::start();
+    let host = host_with(&format!("{NET}    shapes: {{images: [1, 3, 99, 99]}}\n"), &device);
+    host.write("net.onnx", models::convolutions(16, 8, 1));
+    host.run(&["push", "here"]).fails(5, &["images", "[1, 3, 99, 99]"]);
+}
+
+#[test]
+fn a_device_without_tensorrt_lists_the_names_it_tried() {
+    let device = Device::with(&Options { without_tensorrt: true, ..Default::default() });
+    let host = host_with(NET, &device);
+    host.write("net.onnx", models::convolutions(16, 8, 1));
+    host.run(&["push", "here"]).fails(5, &["libnvinfer.so.10", "libnvinfer.so.8", "library-dirs"]);
+}
+
+#[test]
+fn a_socket_without_an_agent_is_explained() {
+    let mut device = Device::start();
+    let host = host_with(NET, &device);
+    host.write("net.onnx", models::convolutions(16, 8, 1));
+    device.kill();
+    host.run(&["push", "here"]).fails(4, &["agent.sock"]);
+}
+
+#[test]
+fn a_full_disk_on_the_host_leaves_the_old_table_alone() {
+    let device = Device::start();
+    let host = host_with(INT8, &device);
+    host.write("net.onnx", models::convolutions(16, 8, 1));
+    models::photographs(&host.path("photos"), 4);
+    host.run(&["calibrate", "net"]).ok();
+    let before = fs::read(host.path("calibration/net.cache")).expect("a table");
+    // A limit on the size of files is what a full disk looks like to the writer, without needing one.
+    fs::write(host.path("photos/more.jpg"), fs::read(host.path("photos/photo000.jpg")).expect("a photo"))
+        .expect("a copy");
+    let mut command = std::process::Command::new("sh");
+    let program = e2e::program("trt-deploy");
+    command.arg("-c").arg(format!("ulimit -f 0; exec {} calibrate net", program.display()));
+    command.current_dir(host.path("")).env("HOME", host.path(""));
+    let run = e2e::run(command);
+    assert_ne!(run.code, 0, "{}", run.stderr);
+    assert_eq!(fs::read(host.path("calibration/net.cache")).expect("the old table"), before);
+    assert_eq!(
+        host.files().iter().filter(|file| file.contains("calibration/")).count(),
+        2,
+        "{:?}",
+        host.files()
+    );
+}

@@ -1,0 +1,103 @@
+//! The main job over a local socket: from nothing to an active engine, and back.
+
+use std::fs;
+
+use e2e::{Device, Host, models, require_rtx};
+
+const FP32: &str = "  net:\n    onnx: net.onnx\n    precision: fp32\n    verify: {required: false}\n";
+
+#[test]
+fn an_fp32_model_is_built_activated_and_not_built_again() {
+    require_rtx!();
+    let (device, host) = (Device::start(), Host::new());
+    host.write("net.onnx", models::convolutions(32, 8, 2));
+    host.fleet(FP32, &device);
+
+    let dry = host.run(&["push", "here", "--dry-run", "--json"]).ok().json();
+    assert_eq!(dry[0]["models"][0]["planned"]["action"], "build");
+    assert!(!device.engine("net").exists(), "a dry run changes nothing");
+
+    let first = host.run(&["push", "here", "--json"]).ok().json();
+    let model = &first[0]["models"][0];
+    assert_eq!(model["planned"]["action"], "build");
+    let size = fs::metadata(device.engine("net")).expect("an engine").len();
+    assert_eq!(model["deployed"]["engine_bytes"], size);
+    assert_eq!(model["deployed"]["path"], device.engine("net").display().to_string());
+
+    let second = host.run(&["push", "here", "--json"]).ok().json();
+    assert_eq!(second[0]["models"][0]["planned"]["action"], "nothing");
+    assert_eq!(second[0]["traffic"]["round-trips"], 2);
+    assert!(second[0]["traffic"]["sent"].as_u64().is_some_and(|sent| sent < 4096), "{second}");
+
+    let status = host.run(&["status", "--json"]).ok().json();
+    let current = &status[0]["models"][0]["current"];
+    assert_eq!(current["release"], model["deployed"]["release"]);
+    assert_eq!(current["verify"]["verification"], "not-verified");
+    assert_eq!(device.journal().lines().count(), 2, "one build, one activation");
+}
+
+#[test]
+fn a_new_calibration_ships_only_the_table_and_rollback_returns_to_the_old_engine() {
+    require_rtx!();
+    let (device, host) = (Device::start(), Host::new());
+    host.write("net.onnx", models::convolutions(32, 64, 3));
+    models::photographs(&host.path("photos"), 12);
+    let fleet = |algorithm: &str| {
+        let calibration = format!("{{images: photos, algorithm: {algorithm}, preprocess: plain}}");
+        let model = format!("{}    calibration: {calibration}\n", FP32.replace("fp32", "int8"));
+        host.fleet(&model, &device);
+    };
+    fleet("entropy");
+    let first = host.run(&["push", "here", "--json"]).ok().json();
+    let deployed = &first[0]["models"][0]["deployed"];
+    assert_eq!(first[0]["models"][0]["planned"]["plan"]["mode"], "explicit");
+    let decisions = deployed["decisions"].to_string();
+    assert!(decisions.contains("Q/DQ nodes are inserted from the calibration table"), "{decisions}");
+    let record = fs::read_to_string(device.engine("net").with_file_name("build.json")).expect("a record");
+    let record: serde_json::Value = serde_json::from_str(&record).expect("JSON");
+    assert_eq!(record["built"]["quantized"], 3, "all three convolutions run in INT8");
+
+    fleet("minmax");
+    let second = host.run(&["push", "here", "--json"]).ok().json();
+    let model = &second[0]["models"][0];
+    assert_eq!(model["planned"]["action"], "build");
+    let table = fs::metadata(host.path("calibration/net.cache")).expect("a table").len();
+    assert_eq!(model["upload_bytes"], table, "nothing but the table travels");
+    assert_ne!(model["deployed"]["release"], deployed["release"]);
+
+    let back = host.run(&["rollback", "here", "--json"]).ok().json();
+    assert_eq!(back[0]["to"], deployed["release"]);
+    let link = fs::read_link(device.store("models/net/current")).expect("a symlink");
+    assert!(link.ends_with(deployed["release"].as_str().expect("an id")));
+    host.run(&["rollback", "here"]).fails(5, &["no earlier release"]);
+}
+
+#[test]
+fn a_hook_that_fails_brings_the_release_before_it_back() {
+    require_rtx!();
+    let config = "hooks:\n  good: {argv: [/bin/true]}\n  bad: {argv: [/bin/false]}\n".to_owned();
+    let device = Device::with(&e2e::Options { config, ..Default::default() });
+    let host = Host::new();
+    host.write("net.onnx", models::convolutions(16, 8, 1));
+    host.fleet(&format!("{FP32}    hook: good\n"), &device);
+    let first = host.run(&["push", "here", "--json"]).ok().json();
+    host.fleet(&format!("{FP32}    hook: bad\n"), &device);
+    host.run(&["push", "here"]).fails(5, &["the hook failed"]);
+    let status = host.run(&["status", "--json"]).ok().json();
+    assert_eq!(
+        status[0]["models"][0]["current"]["release"], first[0]["models"][0]["deployed"]["release"],
+        "the first release is active again"
+    );
+    host.fleet(&format!("{FP32}    hook: nobody\n"), &device);
+    host.run(&["push", "here"]).fails(5, &["no such hook on the device: nobody"]);
+}
+
+#[test]
+fn a_release_that_must_be_verified_is_refused_before_anything_is_sent() {
+    require_rtx!();
+    let (device, host) = (Device::start(), Host::new());
+    host.write("net.onnx", models::convolutions(16, 8, 1));
+    host.fleet("  net: {onnx: net.onnx, precision: fp32}\n", &device);
+    host.run(&["push", "here"]).fails(5, &["must be verified", "required: false"]);
+    assert_eq!(fs::read_dir(device.store("blobs")).expect("a folder").count(), 0);
+}

@@ -159,6 +159,14 @@ pub enum OnnxError {
         /// Why.
         reason: &'static str,
     },
+    /// A node keeps the model from being converted to FP16.
+    #[error("node {node} cannot be converted to FP16: {reason}")]
+    CannotHalve {
+        /// The node.
+        node: String,
+        /// Why.
+        reason: String,
+    },
     /// The model already holds QuantizeLinear or DequantizeLinear.
     #[error("the model is quantized already: it holds {count} QuantizeLinear and DequantizeLinear nodes")]
     AlreadyQuantized {
@@ -214,6 +222,9 @@ impl OnnxError {
             OpsetTooOld { .. } | CannotRaise { .. } => {
                 "export with `opset_version=17`, or raise it: `onnx.version_converter.convert_version(model, 17)`"
             }
+            CannotHalve { .. } => {
+                "export the model in FP16 (`model.half()` before `torch.onnx.export`), or set `precision: fp32`"
+            }
             AlreadyQuantized { .. } => {
                 "drop `calibration:` from the model in trt-deploy.yaml: its own scales are used as they are"
             }
@@ -260,6 +271,7 @@ mod tests {
             NonFiniteWeight { tensor },
             OpsetTooOld { opset: 9 },
             CannotRaise { node, to: 13, reason: "the operator no longer exists" },
+            CannotHalve { node: "`conv`".into(), reason: "it has a body of its own".into() },
             AlreadyQuantized { count: 2 },
             NothingQuantized { reason: "no scale".into() },
         ];
@@ -271,7 +283,7 @@ mod tests {
                 ExternalRead { .. } | UnknownValue { .. } | Unsorted { .. } | Duplicate { .. } => {}
                 OutputNotComputed { .. } | BadTensor { .. } | NonFiniteWeight { .. } => {}
                 OpsetTooOld { .. } | CannotRaise { .. } | AlreadyQuantized { .. } => {}
-                NothingQuantized { .. } => {}
+                CannotHalve { .. } | NothingQuantized { .. } => {}
             }
         }
         all

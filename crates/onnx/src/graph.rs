@@ -186,6 +186,23 @@ pub(crate) fn activations(graph: &GraphProto, functions: &[FunctionProto]) -> Ve
     inputs.chain(computed).filter_map(activation).collect()
 }
 
+/// The stored tensor behind every value that is one: initializers, Constant nodes, and Identity of these.
+pub(crate) fn stored_tensors(graph: &GraphProto) -> HashMap<&str, &TensorProto> {
+    let named = graph.initializer.iter().filter_map(|tensor| Some((tensor.name.as_deref()?, tensor)));
+    let mut tensors: HashMap<&str, &TensorProto> = named.collect();
+    for node in &graph.node {
+        let tensor = match node.op() {
+            "Constant" => node.attribute("value").and_then(|value| value.t.as_deref()),
+            "Identity" => node.input(0).and_then(|name| tensors.get(name).copied()),
+            _ => None,
+        };
+        if let (Some(tensor), Some(output)) = (tensor, node.outputs().next()) {
+            tensors.insert(output, tensor);
+        }
+    }
+    tensors
+}
+
 /// Every value's users: node numbers, in order, each as often as it reads the value.
 pub(crate) fn consumers(graph: &GraphProto) -> HashMap<&str, Vec<usize>> {
     let mut consumers = HashMap::<&str, Vec<usize>>::new();
@@ -200,6 +217,31 @@ pub(crate) fn consumers(graph: &GraphProto) -> HashMap<&str, Vec<usize>> {
         }
     }
     consumers
+}
+
+/// Removes the stored values in `candidates` that nobody reads any more, whatever provides them.
+pub(crate) fn drop_unread(graph: &mut GraphProto, mut candidates: HashSet<String>) {
+    while !candidates.is_empty() {
+        let consumers = consumers(graph);
+        let outputs: HashSet<&str> =
+            graph.output.iter().filter_map(|output| output.name.as_deref()).collect();
+        candidates.retain(|name| !consumers.contains_key(name.as_str()) && !outputs.contains(name.as_str()));
+        let unread = |name: &Option<String>| name.as_ref().is_some_and(|name| candidates.contains(name));
+        graph.initializer.retain(|tensor| !unread(&tensor.name));
+        graph.input.retain(|input| !unread(&input.name));
+        graph.value_info.retain(|value| !unread(&value.name));
+        // What an Identity passed on may have had no other reader.
+        let mut next = HashSet::new();
+        graph.node.retain(|node| {
+            let dead = matches!(node.op(), "Constant" | "Identity")
+                && node.outputs().all(|output| candidates.contains(output));
+            if dead {
+                next.extend(node.input.iter().cloned());
+            }
+            !dead
+        });
+        candidates = next;
+    }
 }
 
 /// Every name in a model, so that new ones differ from all of them.

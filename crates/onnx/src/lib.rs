@@ -1,4 +1,4 @@
-//! Reads an ONNX graph, names its activations, inserts Q/DQ from calibration scales, and writes it again.
+//! Reads an ONNX graph, names its activations, inserts Q/DQ from calibration scales or converts to FP16, and writes it.
 //!
 //! What it is not: it neither runs a model nor infers shapes, and it never fetches anything. The only files it
 //! touches are the model and its external data. It knows nothing of TensorRT or of calibration tables; host and
@@ -17,6 +17,7 @@
 
 mod error;
 mod external;
+mod fp16;
 mod graph;
 mod model;
 mod opset;
@@ -28,6 +29,7 @@ mod wire;
 
 pub use error::OnnxError;
 pub use external::ExternalFile;
+pub use fp16::{Fp16Report, to_fp16};
 pub use model::{Activation, Dim, Model, TensorInfo};
 pub use opset::raise_opset;
 pub use quantize::{QuantOptions, QuantReport, QuantizedNode, Skipped, quantize};

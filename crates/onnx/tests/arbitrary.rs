@@ -5,13 +5,20 @@ mod common;
 use common::*;
 use proptest::prelude::*;
 use prost::Message;
-use trt_onnx::{Model, QuantOptions, quantize};
+use trt_onnx::{Model, QuantOptions, quantize, to_fp16};
 
 /// Does everything that a model file goes through.
 fn exercise(bytes: Vec<u8>) {
     let Ok(mut model) = Model::from_bytes(bytes, None) else { return };
     let _ = (model.inputs(), model.outputs(), model.operators(), model.external_files(), model.producer());
     let _ = (model.activations(), model.subgraph_nodes(), model.has_qdq());
+    let mut half = model.clone();
+    if to_fp16(&mut half).is_ok() {
+        assert!(
+            Model::from_bytes(half.to_bytes().unwrap(), None).is_ok(),
+            "what to_fp16 made cannot be read again"
+        );
+    }
     if quantize(&mut model, &|_| Some(0.1), &QuantOptions::default()).is_ok() {
         let bytes = model.to_bytes().unwrap();
         assert!(Model::from_bytes(bytes, None).is_ok(), "what quantize made cannot be read again");

@@ -11,7 +11,7 @@ use std::{collections::HashMap, env, fs};
 use common::*;
 use prost::Message;
 use trt_onnx::proto::TensorProto;
-use trt_onnx::{Model, QuantOptions, QuantReport, quantize};
+use trt_onnx::{Model, QuantOptions, QuantReport, quantize, to_fp16};
 
 /// A Python that has what the script needs; says so and gives nothing where there is none.
 fn python() -> Option<PathBuf> {
@@ -58,6 +58,22 @@ fn a_trained_network_computes_nearly_the_same_in_int8() {
         assert_eq!((report.quantized.len(), report.skipped.len(), report.tensors), (59, 0, 50));
     }
     judge(&path, &QuantOptions::rtx(), "0.99", "1,3,224,224");
+}
+
+#[test]
+fn a_trained_network_computes_the_same_in_fp16() {
+    let (Some(path), Some(python)) = (shared("efficientnet_lite0.onnx"), python()) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("fp16.onnx");
+    let mut model = Model::load(&path).unwrap();
+    let report = to_fp16(&mut model).unwrap();
+    assert_eq!((report.converted, report.kept), (94, vec![]));
+    model.save(&out).unwrap();
+    assert!(fs::metadata(&out).unwrap().len() < fs::metadata(&path).unwrap().len() * 11 / 20);
+    eprintln!(
+        "{}",
+        script(&python, "compare", [&path, &out], &["--shape", "1,3,224,224", "--least", "0.999"]).trim()
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::weight;
 use crate::error::OnnxError;
 use crate::graph::{self, Names};
 use crate::model::Model;
-use crate::proto::{GraphProto, NodeProto, TensorProto, elem};
+use crate::proto::{NodeProto, TensorProto, elem};
 use crate::tensor;
 
 /// Rewrites the inputs of `sites`; returns how many activations were quantized.
@@ -42,7 +42,7 @@ pub(super) fn apply(model: &mut Model, sites: BTreeMap<usize, Site>) -> Result<u
     }
     graph.node = rewriter.nodes;
     graph.initializer.append(&mut rewriter.initializers);
-    drop_unread(graph, replaced);
+    graph::drop_unread(graph, replaced);
     Ok(rewriter.activations.len())
 }
 
@@ -106,30 +106,5 @@ impl Rewriter<'_> {
 
     fn parts(&mut self, value: &str) -> [String; 3] {
         ["scale", "zero_point", "quantized"].map(|part| self.names.fresh(&format!("{value}_{part}")))
-    }
-}
-
-/// Removes the weights in `candidates` that nobody reads any more, whatever provides them.
-fn drop_unread(graph: &mut GraphProto, mut candidates: HashSet<String>) {
-    while !candidates.is_empty() {
-        let consumers = graph::consumers(graph);
-        let outputs: HashSet<&str> =
-            graph.output.iter().filter_map(|output| output.name.as_deref()).collect();
-        candidates.retain(|name| !consumers.contains_key(name.as_str()) && !outputs.contains(name.as_str()));
-        let unread = |name: &Option<String>| name.as_ref().is_some_and(|name| candidates.contains(name));
-        graph.initializer.retain(|tensor| !unread(&tensor.name));
-        graph.input.retain(|input| !unread(&input.name));
-        graph.value_info.retain(|value| !unread(&value.name));
-        // What an Identity passed on may have had no other reader.
-        let mut next = HashSet::new();
-        graph.node.retain(|node| {
-            let dead = matches!(node.op(), "Constant" | "Identity")
-                && node.outputs().all(|output| candidates.contains(output));
-            if dead {
-                next.extend(node.input.iter().cloned());
-            }
-            !dead
-        });
-        candidates = next;
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn find(
 ) -> BTreeMap<usize, Site> {
     let graph = model.graph();
     let types = types::infer(graph, &model.proto.functions);
-    let context = Context { scales, options, weights: weights(graph), types };
+    let context = Context { scales, options, weights: graph::stored_tensors(graph), types };
     let mut sites = BTreeMap::new();
     for (index, node) in graph.node.iter().enumerate() {
         let Some(site) = context.site(node) else { continue };
@@ -54,23 +54,6 @@ pub(super) fn find(
         find_residuals(graph, &context, &mut sites, report);
     }
     sites
-}
-
-/// The stored tensor behind every value that is one: initializers, Constant nodes, and Identity of these.
-fn weights(graph: &GraphProto) -> HashMap<&str, &TensorProto> {
-    let named = graph.initializer.iter().filter_map(|tensor| Some((tensor.name.as_deref()?, tensor)));
-    let mut weights: HashMap<&str, &TensorProto> = named.collect();
-    for node in &graph.node {
-        let tensor = match node.op() {
-            "Constant" => node.attribute("value").and_then(|value| value.t.as_deref()),
-            "Identity" => node.input(0).and_then(|name| weights.get(name).copied()),
-            _ => None,
-        };
-        if let (Some(tensor), Some(output)) = (tensor, node.outputs().next()) {
-            weights.insert(output, tensor);
-        }
-    }
-    weights
 }
 
 impl Context<'_> {

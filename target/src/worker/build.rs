@@ -19,11 +19,10 @@ use super::{Output, compose, failure, probe};
 /// Composes, parses and builds; the engine and TensorRT's log are where the job says.
 pub fn run(job: &BuildJob, output: &Output) -> Result<Built, Failure> {
     let started = Instant::now();
-    output.event(Event::Phase { phase: Phase::Compose });
-    let composed = compose::run(job)?;
-
     let library = Library::open(&probe::search_path(&job.library_dirs))
         .map_err(|error| failure(FailureCode::NoTensorRt, &error, error.hint()))?;
+    output.event(Event::Phase { phase: Phase::Compose });
+    let composed = compose::run(job, library.version())?;
     log_to(&library, job, output)?;
     let builder = Builder::new(&library).map_err(build_failed)?;
 

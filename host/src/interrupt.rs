@@ -36,8 +36,8 @@ impl Interrupt {
         if self.is_raised() { Err(Interrupted) } else { Ok(()) }
     }
 
-    /// The flag itself, for code that must not depend on this type.
-    pub fn flag(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.0)
+    /// Asks everything that looks at this flag to stop.
+    pub fn raise(&self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }

@@ -39,6 +39,11 @@ impl Ui {
         self.json
     }
 
+    /// Whether the user asked for more with `-v`.
+    pub fn is_verbose(&self) -> bool {
+        self.verbose > 0
+    }
+
     /// Talk: a line on stderr, above the bars.
     pub fn say(&self, text: impl Display) {
         self.bars.suspend(|| eprintln!("{text}"));
@@ -46,7 +51,7 @@ impl Ui {
 
     /// Talk that only `-v` shows.
     pub fn detail(&self, text: impl Display) {
-        if self.verbose > 0 {
+        if self.is_verbose() {
             self.say(text);
         }
     }

@@ -112,7 +112,11 @@ impl Agent {
         if matches!(source, FrameError::Closed) {
             let _ = self.control.wait();
         }
-        DeviceError::NoAgent { peer: self.peer.clone(), stderr: self.control.stderr(), source: Box::new(source) }
+        DeviceError::NoAgent {
+            peer: self.peer.clone(),
+            stderr: self.control.stderr(),
+            source: Box::new(source),
+        }
     }
 
     /// What went over the wire so far.
@@ -247,7 +251,8 @@ impl Agent {
 
 /// Who deploys, for the device's lock and journal.
 fn user_at_host() -> String {
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "somebody".into());
+    let user =
+        std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "somebody".into());
     format!("{user}@{}", rustix::system::uname().nodename().to_string_lossy())
 }
 

@@ -91,16 +91,19 @@ impl DeviceError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Transport(error) => error.hint(),
-            Self::NoAgent { .. } => {
-                Some("install and start the agent: `trt-deploy agent install DEVICE`; `agent status` looks".into())
-            }
+            Self::NoAgent { .. } => Some(
+                "install and start the agent: `trt-deploy agent install DEVICE`; `agent status` looks".into(),
+            ),
             Self::Protocol { protocol, .. } if *protocol < PROTOCOL => {
                 Some("upgrade the agent: `trt-deploy agent install DEVICE`".into())
             }
-            Self::Protocol { .. } => {
-                Some("upgrade trt-deploy on this machine, or install its agent: `trt-deploy agent install DEVICE`".into())
+            Self::Protocol { .. } => Some(
+                "upgrade trt-deploy on this machine, or install its agent: `trt-deploy agent install DEVICE`"
+                    .into(),
+            ),
+            Self::Broken { .. } => {
+                Some("push again: what arrived is kept, and the upload continues there".into())
             }
-            Self::Broken { .. } => Some("push again: what arrived is kept, and the upload continues there".into()),
             Self::Confused { .. } | Self::ForeignBlob { .. } => {
                 Some("install the agent of this version: `trt-deploy agent install DEVICE`".into())
             }
@@ -112,7 +115,10 @@ impl DeviceError {
 
     /// Whether the device itself could not be reached or used at all.
     pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Transport(_) | Self::NoAgent { .. } | Self::Protocol { .. } | Self::Broken { .. })
+        matches!(
+            self,
+            Self::Transport(_) | Self::NoAgent { .. } | Self::Protocol { .. } | Self::Broken { .. }
+        )
     }
 }
 
@@ -124,7 +130,11 @@ mod tests {
     fn what_a_user_can_mend_has_a_hint() {
         let peer = || "ssh nvidia@jetson:22".to_owned();
         let errors = [
-            DeviceError::NoAgent { peer: peer(), stderr: String::new(), source: Box::new(FrameError::Closed) },
+            DeviceError::NoAgent {
+                peer: peer(),
+                stderr: String::new(),
+                source: Box::new(FrameError::Closed),
+            },
             DeviceError::Protocol { peer: peer(), version: "0.0.9".into(), protocol: PROTOCOL - 1 },
             DeviceError::Protocol { peer: peer(), version: "9.0.0".into(), protocol: PROTOCOL + 1 },
             DeviceError::Broken { peer: peer(), source: FrameError::Closed },

@@ -1,7 +1,7 @@
 //! A device as the host sees it: reach it, greet its agent, and walk a deployment through its states.
 //!
 //! [`Agent`] is a connection after the greeting. [`Agent::plan`] gives a [`Proposal`], whose blobs are
-//! [uploaded](Proposal::upload) to make it [`Staged`], which can be [deployed](Staged::deploy). A method exists only
+//! [uploaded](Proposal::upload) to make it [staged](deployment::Staged), and then [deployed](deployment::Staged::deploy). A method exists only
 //! where it is allowed.
 
 mod agent;
@@ -12,6 +12,6 @@ mod reach;
 mod replies;
 
 pub use agent::{Agent, Traffic};
-pub use deployment::{Proposal, Staged};
+pub use deployment::Proposal;
 pub use error::DeviceError;
 pub use reach::{Access, reach};

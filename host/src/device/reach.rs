@@ -9,7 +9,7 @@ use super::prompt::Terminal;
 use crate::commands::Context;
 use crate::fleet::{Address, Device};
 use crate::interrupt::Interrupt;
-use crate::transport::{Interrupt as Stop, LocalSocket, SshOptions, SshTransport, Transport};
+use crate::transport::{LocalSocket, Prompt, SshOptions, SshTransport, Transport};
 
 /// How connecting may go.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
@@ -21,7 +21,7 @@ pub struct Access {
 
 /// Opens the way to a device. Ctrl-C ends connecting; afterwards the conversation itself decides how to stop.
 pub fn reach(device: &Device, access: Access, context: &Context) -> Result<Box<dyn Transport>, DeviceError> {
-    let stop = Stop::default();
+    let stop = Interrupt::default();
     let address = match &device.address {
         Address::Local(socket) => return Ok(Box::new(LocalSocket::new(socket, &stop))),
         Address::Ssh(address) => address,
@@ -36,12 +36,16 @@ pub fn reach(device: &Device, access: Access, context: &Context) -> Result<Box<d
     }
     let _relay = Relay::start(&context.interrupt, &stop);
     let mut terminal = Terminal::if_present(&context.ui);
-    let prompt = terminal.as_mut().map(|terminal| terminal as &mut dyn crate::transport::Prompt);
+    let prompt = terminal.as_mut().map(|terminal| terminal as &mut dyn Prompt);
     let transport = SshTransport::connect(&options, prompt, &stop)?;
     let key = transport.host_key();
     if let Some(file) = &key.recorded_in {
         let (kind, fingerprint) = (&key.kind, &key.fingerprint);
-        context.ui.say(format_args!("{}: recorded host key {kind} {fingerprint} in {}", device.name, file.display()));
+        context.ui.say(format_args!(
+            "{}: recorded host key {kind} {fingerprint} in {}",
+            device.name,
+            file.display()
+        ));
     }
     context.ui.detail(format_args!("{}: authenticated by {}", device.name, transport.authenticated_by()));
     Ok(Box::new(transport))
@@ -51,13 +55,13 @@ pub fn reach(device: &Device, access: Access, context: &Context) -> Result<Box<d
 struct Relay(Arc<AtomicBool>);
 
 impl Relay {
-    fn start(from: &Interrupt, to: &Stop) -> Self {
+    fn start(from: &Interrupt, to: &Interrupt) -> Self {
         let done = Arc::new(AtomicBool::new(false));
         let (from, to, over) = (from.clone(), to.clone(), Arc::clone(&done));
         std::thread::spawn(move || {
             while !over.load(Ordering::Relaxed) {
                 if from.is_raised() {
-                    return to.trip();
+                    return to.raise();
                 }
                 std::thread::sleep(Duration::from_millis(50));
             }

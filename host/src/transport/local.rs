@@ -1,10 +1,13 @@
-//! Transports on this machine: the agent's Unix socket, and a process.
+//! Transports on this machine: the agent's Unix socket, and, for tests, a process.
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+#[cfg(test)]
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ExitStatus};
+#[cfg(test)]
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -50,11 +53,13 @@ impl Transport for LocalSocket {
 }
 
 /// A process of this machine that runs command lines: a shell, or a program such as `ssh` that knows a device.
+#[cfg(test)]
 pub struct ProcessTransport {
     program: Vec<String>,
     interrupt: Interrupt,
 }
 
+#[cfg(test)]
 impl ProcessTransport {
     /// This machine's own shell.
     pub fn local(interrupt: &Interrupt) -> Self {
@@ -67,6 +72,7 @@ impl ProcessTransport {
     }
 }
 
+#[cfg(test)]
 impl Transport for ProcessTransport {
     fn open(&mut self, command: &RemoteCommand) -> Result<Channel, TransportError> {
         let (program, arguments) =
@@ -313,7 +319,7 @@ mod tests {
             let reading = thread::spawn(move || reader.read(&mut [0; 8]));
             match how {
                 "kill" => control.kill(),
-                "interrupt" => interrupt.trip(),
+                "interrupt" => interrupt.raise(),
                 _ => {}
             }
             let read = reading.join().expect("no panic");

@@ -1,11 +1,9 @@
 //! Ways to a device: programs run there, their streams joined to this process.
 //!
-//! What it is: the seam [`Transport`], with SSH ([`SshTransport`]), a Unix socket ([`LocalSocket`]) and a process
-//! ([`ProcessTransport`]) behind it, and the few things the host does with them: the agent's protocol stream
+//! What it is: the seam [`Transport`], with SSH ([`SshTransport`]) and a Unix socket ([`LocalSocket`]) behind it, and the few things the host does with them: the agent's protocol stream
 //! ([`Transport::open`]), a short command ([`run`]) and a file ([`upload`]).
 //! What it is not: it knows nothing of frames, agents or engines, and it never prints; secrets are asked for
-//! through [`Prompt`]. It depends on nothing else of this crate.
-mod bench;
+//! through [`Prompt`]. Of this crate it knows only [`Interrupt`].
 mod command;
 mod error;
 mod guard;
@@ -17,11 +15,13 @@ mod tail;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-pub use bench::{UploadRate, measure_upload};
+use crate::interrupt::Interrupt;
+
 pub use command::{Output, Upload, run, upload};
 pub use error::{Attempt, AuthOutcome, KeyProblem, RecordedKey, Retry, SshError, TransportError};
-pub use guard::Interrupt;
-pub use local::{LocalSocket, ProcessTransport};
+pub use local::LocalSocket;
+#[cfg(test)]
+pub use local::ProcessTransport;
 pub use shell::{RemoteCommand, quote};
 pub use ssh::{HostKey, Prompt, Secret, SshOptions, SshTransport};
 

@@ -3,9 +3,10 @@
 pub mod report;
 
 use std::process::ExitCode;
+use std::time::Instant;
 
-use trt_wire::{ModelName, Precision};
 use trt_wire::message::{Action, Deployed, Event, Intent};
+use trt_wire::{ModelName, Precision};
 
 use super::{Context, connect, failed_devices};
 use crate::bundle::{self, Bundle};
@@ -157,9 +158,10 @@ fn push_model(
     if args.dry_run || proposal.planned.action == Action::Nothing {
         return Ok(());
     }
+    let planned = proposal.planned.plan.decisions.clone();
     let label = format!("{device} {}", ready.model.name);
-    let deployed = carry_out(proposal, ready, &label, context)?;
-    report::show_deployed(ui, device, &ready.model.name, &deployed);
+    let deployed = carry_out(proposal, ready, &label, context, report)?;
+    report::show_deployed(ui, device, &ready.model.name, &planned, &deployed);
     report.deployed = Some(deployed);
     Ok(())
 }
@@ -169,15 +171,17 @@ fn carry_out(
     ready: &Ready<'_>,
     label: &str,
     context: &Context,
+    report: &mut ModelReport,
 ) -> anyhow::Result<Deployed> {
     let ui = &context.ui;
     let total = proposal.upload_bytes();
-    let staged = if total > 0 {
-        let bar = ui.bar(&format!("{label} upload"), total, Unit::Bytes);
-        proposal.upload(&ready.bundle.sources, |sent| bar.set(sent))?
-    } else {
-        proposal.upload(&ready.bundle.sources, |_| {})?
+    let started = Instant::now();
+    let staged = {
+        let bar = (total > 0).then(|| ui.bar(&format!("{label} upload"), total, Unit::Bytes));
+        let progress = |sent| bar.iter().for_each(|bar| bar.set(sent));
+        proposal.upload(&ready.bundle.sources, progress)?
     };
+    report.upload_ms = Some(started.elapsed().as_millis() as u64);
     let mut phase = None;
     let deployed = staged.deploy(|event| match event {
         Event::Phase { phase: next } => {
@@ -189,10 +193,11 @@ fn carry_out(
                 phase.step(&name);
             }
         }
-        Event::Log { severity, text } if severity == "error" => ui.say(format_args!("{label}: TensorRT: {text}")),
+        Event::Log { severity, text } if severity == "error" => {
+            ui.say(format_args!("{label}: TensorRT: {text}"))
+        }
         Event::Log { text, .. } => ui.detail(format_args!("{label}: TensorRT: {text}")),
         Event::Decision { decision } => ui.say(format_args!("{label}: {decision}")),
     })?;
     Ok(deployed)
 }
-

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 use trt_wire::message::{Action, Deployed, Phase, Planned, VerifyOutcome};
-use trt_wire::{ModelName, QuantMode};
+use trt_wire::{Decision, ModelName, QuantMode};
 
 use crate::device::{Proposal, Traffic};
 use crate::ui::{Ui, bytes, duration};
+
+/// Decisions that name many nodes are cut to about this many characters without `-v`.
+const LONGEST_DECISION: usize = 160;
 
 /// One device of a push.
 #[derive(Debug, Serialize)]
@@ -36,6 +39,8 @@ pub struct ModelReport {
     pub model: ModelName,
     /// Bytes that had to be sent.
     pub upload_bytes: u64,
+    /// Wall time of the upload in milliseconds, the device's fsync included.
+    pub upload_ms: Option<u64>,
     /// The agent's plan, if it made one.
     pub planned: Option<Planned>,
     /// What became of it; absent in a dry run and if there was nothing to do.
@@ -44,7 +49,7 @@ pub struct ModelReport {
 
 impl ModelReport {
     pub fn new(model: &ModelName) -> Self {
-        Self { model: model.clone(), upload_bytes: 0, planned: None, deployed: None }
+        Self { model: model.clone(), upload_bytes: 0, upload_ms: None, planned: None, deployed: None }
     }
 
     pub fn plan(&mut self, proposal: &Proposal<'_>) {
@@ -84,8 +89,8 @@ pub fn show_plan(ui: &Ui, device: &str, model: &ModelName, proposal: &Proposal<'
     }
 }
 
-/// The result, decisions of the build included.
-pub fn show_deployed(ui: &Ui, device: &str, model: &ModelName, deployed: &Deployed) {
+/// The result, with what the build decided beyond the plan.
+pub fn show_deployed(ui: &Ui, device: &str, model: &ModelName, planned: &[Decision], deployed: &Deployed) {
     let built = deployed.build_ms.map_or_else(
         || "engine reused".to_owned(),
         |millis| format!("built in {}", duration(Duration::from_millis(millis))),
@@ -97,8 +102,15 @@ pub fn show_deployed(ui: &Ui, device: &str, model: &ModelName, deployed: &Deploy
         verified(&deployed.verify)
     ));
     ui.print(format_args!("  {}", Path::new(&deployed.path).display()));
-    for decision in &deployed.decisions {
-        ui.detail(format_args!("  - {decision}"));
+    for decision in deployed.decisions.iter().filter(|decision| !planned.contains(decision)) {
+        let text = decision.to_string();
+        if ui.is_verbose() || text.chars().count() <= LONGEST_DECISION {
+            ui.print(format_args!("  - {text}"));
+        } else {
+            let because = &decision.because;
+            let what: String = decision.what.chars().take(LONGEST_DECISION / 2).collect();
+            ui.print(format_args!("  - {what}… (`-v` shows all), because {because}"));
+        }
     }
 }
 

@@ -184,7 +184,7 @@ fn an_interrupt_ends_connecting() {
     let flag = interrupt.clone();
     std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(200));
-        flag.trip();
+        flag.raise();
     });
     let start = Instant::now();
     let error = SshTransport::connect(&options, None, &interrupt).err();

@@ -235,7 +235,7 @@ fn a_cancelled_upload_ends_at_once_while_events_stream_back() {
         if how == "kill" {
             control.kill()
         } else {
-            interrupt.trip()
+            interrupt.raise()
         }
         for side in [reading, writing] {
             let error = within(5, how, move || side.join().expect("no panic"));
@@ -262,7 +262,7 @@ fn an_interrupted_upload_leaves_no_file() {
     let file = Upload { path: server.path("big").display().to_string(), size: 1 << 40, mode: 0o600 };
     let error = upload(&mut transport, &file, &mut std::io::repeat(7), &mut |sent| {
         if sent > 20 * MIB as u64 {
-            interrupt.trip();
+            interrupt.raise();
         }
     });
     assert!(matches!(error, Err(TransportError::Interrupted)), "{error:?}");

@@ -7,6 +7,7 @@ use crate::bundle::BundleError;
 use crate::calibrate::CalibrateError;
 use crate::device::DeviceError;
 use crate::fleet::{FleetError, ImagesError};
+use crate::install::InstallError;
 use crate::interrupt::Interrupted;
 use crate::transport::TransportError;
 
@@ -75,6 +76,7 @@ fn is_interrupted(error: &anyhow::Error) -> bool {
         cause.is::<Interrupted>()
             || matches!(cause.downcast_ref(), Some(DeviceError::Interrupted(_)))
             || matches!(cause.downcast_ref(), Some(TransportError::Interrupted))
+            || matches!(cause.downcast_ref(), Some(InstallError::Interrupted(_)))
             || matches!(cause.downcast_ref(), Some(CalibrateError::Interrupted(_)))
     })
 }
@@ -99,6 +101,9 @@ fn classify(cause: &(dyn Error + 'static)) -> Option<(Option<String>, Exit)> {
     if let Some(error) = cause.downcast_ref::<DeviceError>() {
         let exit = if error.is_unreachable() { Exit::Unreachable } else { Exit::Device };
         return Some((error.hint(), exit));
+    }
+    if let Some(error) = cause.downcast_ref::<InstallError>() {
+        return Some((error.hint(), error.exit()));
     }
     None
 }

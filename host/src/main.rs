@@ -10,6 +10,7 @@ mod commands;
 mod device;
 mod exit;
 mod fleet;
+mod install;
 mod interrupt;
 mod transport;
 mod ui;

@@ -1,5 +1,6 @@
 //! One file per verb: parse, plan, confirm, act, summarise.
 
+pub mod agent;
 pub mod calibrate;
 pub mod completions;
 pub mod fleet;
@@ -61,6 +62,8 @@ pub enum Command {
     Rollback(rollback::Args),
     /// Show what is known about devices
     Probe(probe::Args),
+    /// Install, look at and remove the agent on devices
+    Agent(agent::Args),
     /// Show, check and compare calibration tables
     Table(table::Args),
     /// Print a shell completion script
@@ -77,6 +80,7 @@ pub fn run(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::run(&args, context),
         Command::Rollback(args) => rollback::run(&args, context),
         Command::Probe(args) => probe::run(&args, context),
+        Command::Agent(args) => agent::run(&args, context),
         Command::Table(args) => table::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
     }

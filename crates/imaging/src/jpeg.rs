@@ -34,6 +34,9 @@ pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<Raw, ImagingError> {
     let (width, height) = (u32::from(decoder.header().width), u32::from(decoder.header().height));
     check_pixels(width, height, limits)?;
     let components = decoder.header().components.len();
+    if components == 4 && !is_usual_cmyk(&decoder) {
+        return Err(refused(JpegError::Unsupported("subsampled inks".to_owned())));
+    }
     decoder.set_output_format(match components {
         1 => PixelFormat::Grayscale,
         4 => PixelFormat::Cmyk,
@@ -53,6 +56,19 @@ pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<Raw, ImagingError> {
         notes: note.into_iter().collect(),
         orientation: orientation.unwrap_or(Orientation::NoTransforms),
     })
+}
+
+/// Whether black is as fine as the first ink, and the others as fine, or coarser as in 4:2:2 or 4:2:0.
+///
+/// On other combinations of sampling factors, which are rare, the decoder panics or is not OpenCV.
+fn is_usual_cmyk(decoder: &Decoder<'_>) -> bool {
+    let factors: Vec<(u8, u8)> = decoder
+        .header()
+        .components
+        .iter()
+        .map(|component| (component.horizontal_sampling, component.vertical_sampling))
+        .collect();
+    matches!(factors[..], [(1, 1) | (2, 1) | (2, 2), (1, 1), (1, 1), black] if black == factors[0])
 }
 
 /// OpenCV's conversion: inks are taken as stored inverted, as Adobe's programs do, and multiplied

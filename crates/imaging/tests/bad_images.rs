@@ -90,6 +90,16 @@ fn a_jpeg_without_rows_is_an_error() {
     assert!(decode(&jpeg).is_err());
 }
 
+#[test]
+fn cmyk_with_coarser_black_is_refused() {
+    let mut jpeg = data("cmyk.jpg");
+    let frame = jpeg.windows(2).position(|pair| pair == [0xff, 0xc0]).expect("a baseline frame");
+    // Sampling factors of the first component: 2 x 2, of the other three 1 x 1.
+    jpeg[frame + 11] = 0x22;
+    let error = decode(&jpeg).expect_err("the decoder cannot do it");
+    assert!(matches!(error, ImagingError::Unsupported { .. }), "{error:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..Default::default() })]
 

@@ -77,6 +77,14 @@ fn bad_model(error: OnnxError) -> Failure {
 
 fn quant_decisions(report: &QuantReport) -> Vec<Decision> {
     let mut decisions = opset_raised(report.opset_raised);
+    let (quantized, all) = (report.quantized.len(), report.quantized.len() + report.skipped.len());
+    decisions.push(Decision {
+        what: format!("{quantized} of {all} nodes that could be quantized run in INT8"),
+        because: match report.skipped.len() {
+            0 => "the table has their scales".into(),
+            left => format!("the other {left} stay in FP32 for reasons of their own"),
+        },
+    });
     decisions.extend(left_in_fp32(&report.skipped));
     decisions
 }

@@ -133,7 +133,9 @@ impl Context<'_> {
         }
         if elements < self.options.min_weight {
             let least = self.options.min_weight;
-            return Err(format!("its weight is too small to be worth it ({elements} of {least} elements)"));
+            return Err(format!(
+                "its weight has fewer than {least} elements, too few to make the engine smaller"
+            ));
         }
         Ok(Operand::Weight { tensor: Box::new(tensor.clone()), axis })
     }

@@ -29,7 +29,8 @@ pub fn starter_config() -> String {
 
 /// Takes a file from stdin: written beside its place, synced, tried, renamed. Nothing of it stays if that fails.
 ///
-/// The count decides whether the file is complete: a connection that breaks looks like the end of the input.
+/// The count decides whether the file is complete: a connection that breaks looks like the end of the input. Nobody
+/// listens then, so SIGPIPE is ignored: it would end the shell before it has cleaned up.
 pub struct Place<'a> {
     /// The file's place.
     pub to: &'a str,
@@ -57,6 +58,7 @@ new=$to.new.$$
 mkdir -p -- "${{to%/*}}"
 trap 'rm -f -- "$new"' EXIT
 trap 'exit 1' HUP INT TERM
+trap '' PIPE
 cat >"$new"
 [ "$(wc -c <"$new")" -eq {bytes} ] || {{ echo "the connection broke before the end of the file" >&2; exit 1; }}
 chmod {mode:o} "$new"
@@ -163,6 +165,8 @@ fn start(layout: &Layout) -> String {
 config={config}
 log={log}
 mkdir -p -- "${{pidfile%/*}}"
+: >>"$log"
+old=$(wc -c <"$log")
 setsid sh -c 'echo $$ >"$0"; exec "$1" --config "$2" daemon' "$pidfile" "$binary" "$config" </dev/null >>"$log" 2>&1 &
 i=0
 while [ $i -lt 100 ]; do
@@ -171,7 +175,7 @@ while [ $i -lt 100 ]; do
     [ $i -lt 5 ] || ours || break
     i=$((i + 1))
 done
-tail -n 20 "$log" >&2
+tail -c "+$((old + 1))" "$log" | tail -n 20 >&2
 exit 1"#,
         stop = stop(layout),
         config = quote(&layout.config),
@@ -227,5 +231,21 @@ mod tests {
             let status = std::process::Command::new("sh").args(["-n", "-c", &script]).status().unwrap();
             assert!(status.success(), "{script}");
         }
+    }
+
+    #[test]
+    fn a_connection_that_breaks_in_mid_file_leaves_nothing_on_the_device() {
+        use std::io::Write;
+        use std::process::{Command, Stdio};
+        let folder = tempfile::tempdir().unwrap();
+        let to = folder.path().join("trt-agent");
+        let place = Place { to: to.to_str().unwrap(), bytes: 1000, mode: 0o755, trial: None, backup: false };
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &place.script()]).stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut shell = shell.spawn().unwrap();
+        drop(shell.stderr.take());
+        shell.stdin.take().unwrap().write_all(&[7; 10]).unwrap();
+        assert!(!shell.wait().unwrap().success());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

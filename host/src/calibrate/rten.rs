@@ -8,6 +8,7 @@
 //! Batches run side by side, each on one thread: convolutions of a single image do not fill many cores, and what a
 //! thread computes does not depend on how many others there are.
 
+mod complete;
 mod model;
 
 use std::ops::Range;

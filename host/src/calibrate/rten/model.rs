@@ -9,6 +9,7 @@ use trt_onnx::proto::{GraphProto, ModelProto, NodeProto};
 use super::super::dataflow::last_readers;
 use super::super::error::SourceError;
 use super::super::source::Omitted;
+use super::complete::{complete, data_name};
 
 /// A model that rten has loaded.
 pub struct Prepared {
@@ -35,11 +36,12 @@ impl Prepared {
     ) -> Result<Self, SourceError> {
         let mut options = ModelOptions::with_all_ops();
         options.enable_optimization(false);
-        for file in external {
+        for (number, file) in external.iter().enumerate() {
             let path = folder.join(file);
             let bytes = std::fs::read(&path).map_err(|source| SourceError::ExternalData { path, source })?;
-            options.external_data(&file.to_string_lossy(), bytes);
+            options.external_data(&data_name(number), bytes);
         }
+        complete(&mut proto, external);
         let nodes = NodeNames::replace(&mut proto);
         forget_shapes(&mut proto);
         let model = options.load(proto.encode_to_vec()).map_err(|error| nodes.load_error(&error))?;

@@ -1,0 +1,165 @@
+//! What bad input gets.
+
+use super::*;
+use crate::calibrate::error::SourceError;
+
+fn identity(input: &[i64]) -> trt_onnx::proto::ModelProto {
+    model(input, vec![node("Relu", &["x"], &["y"])], vec![])
+}
+
+#[test]
+fn an_activation_that_is_not_finite_is_named_with_its_image() {
+    // log(x - 2) of pixels up to 1; images are told apart within a batch too.
+    let nodes = vec![node("Sub", &["x", "two"], &["below"]), node("Log", &["below"], &["bad"])];
+    let mut bench = Bench::new(&model(&[-1, 3, 8, 8], nodes, vec![tensor("two", &[], &[2.0])]), 2);
+    for batch in [1, 2] {
+        bench.job.batch = batch;
+        let error = bench.error();
+        let CalibrateError::Source(SourceError::NotFinite { tensor, images, .. }) = &error else {
+            panic!("{error:?}")
+        };
+        assert_eq!((tensor.as_str(), images.len()), ("bad", 1));
+        assert!(!bench.at("out").exists());
+    }
+    // 1 / (1 - x) is infinite where x is 1: in the white image, which is the first.
+    let nodes = vec![node("Sub", &["one", "x"], &["rest"]), node("Div", &["one", "rest"], &["bad"])];
+    let bench = Bench::new(&model(&[-1, 3, 8, 8], nodes, vec![tensor("one", &[], &[1.0])]), 1);
+    let error = bench.error().to_string();
+    assert!(
+        error.contains("activation `bad` has 192 value(s) that are not finite, the first: inf"),
+        "{error}"
+    );
+    assert!(error.contains("00.png"), "{error}");
+}
+
+#[test]
+fn an_operator_that_the_backend_lacks_is_named_with_its_node() {
+    for (name, shown) in [(Some("neck/odd"), "`neck/odd` (Frobnicate)"), (None, "Frobnicate #0 (output `y`)")]
+    {
+        let mut odd = node("Frobnicate", &["x"], &["y"]);
+        odd.name = name.map(str::to_owned);
+        let bench = Bench::new(&model(&[1, 3, 8, 8], vec![odd], vec![]), 1);
+        let error = bench.error();
+        assert!(matches!(error, CalibrateError::Source(SourceError::Unsupported { .. })), "{error:?}");
+        assert!(error.to_string().contains(shown), "{error}");
+        assert!(error.hint().unwrap().contains("onnxslim"));
+    }
+}
+
+#[test]
+fn a_node_that_fails_on_the_images_is_named() {
+    let mut sum = node("Add", &["x", "five"], &["y"]);
+    sum.name = Some("sum".into());
+    let bench = Bench::new(&model(&[1, 3, 8, 8], vec![sum], vec![tensor("five", &[5], &[0.0; 5])]), 1);
+    let error = bench.error();
+    assert!(matches!(error, CalibrateError::Source(SourceError::Run { .. })), "{error:?}");
+    assert!(error.to_string().starts_with("the model could not be run, at `sum` (Add): "), "{error}");
+}
+
+#[test]
+fn inputs_that_take_no_images_are_refused() {
+    let kind = |input: &[i64], elem_type: i32| {
+        let mut proto = identity(input);
+        proto.graph.as_mut().unwrap().input = vec![value("x", elem_type, input)];
+        Bench::new(&proto, 1).error()
+    };
+    assert!(matches!(kind(&[1, 3, 8, 8], elem::UINT8), CalibrateError::NotImages { .. }));
+    assert!(matches!(kind(&[1, 10], elem::FLOAT), CalibrateError::NotImages { .. }));
+    assert!(matches!(kind(&[1, 4, 8, 8], elem::FLOAT), CalibrateError::Channels { model: 4, .. }));
+
+    let mut two = identity(&[1, 3, 8, 8]);
+    two.graph.as_mut().unwrap().input.push(value("z", elem::FLOAT, &[1]));
+    let error = Bench::new(&two, 1).error();
+    assert_eq!(error.to_string(), "calibration needs a model with one input, and this one has 2: x, z");
+}
+
+#[test]
+fn a_shape_that_cannot_be_fixed_names_the_input_and_the_key() {
+    let mut bench = Bench::new(&identity(&[-1, 3, -1, 8]), 1);
+    let error = bench.error();
+    assert_eq!(error.to_string(), "the height of input `x` is open in the model, and no shape fixes it");
+    assert!(error.hint().unwrap().contains("models.tiny.shapes.x.opt"));
+    bench.job.model.clear();
+    assert!(bench.error().hint().unwrap().contains("--shape x:1x3x640x640"));
+    bench.job.shapes.insert("x".into(), vec![1, 3, 8, 9]);
+    assert_eq!(
+        bench.error().to_string(),
+        "the shape configured for input `x` does not fit the model's ?x3x?x8: 1x3x8x9"
+    );
+    bench.job.shapes = Shapes::from([("images".to_owned(), vec![1, 3, 8, 8])]);
+    assert!(matches!(bench.error(), CalibrateError::UnknownInput { .. }));
+}
+
+#[test]
+fn broken_images_are_listed_and_fatal_above_the_share() {
+    let mut bench = Bench::new(&identity(&[-1, 3, 8, 8]), 10);
+    for broken in ["03.png", "07.png"] {
+        std::fs::write(bench.at("photos").join(broken), b"no image").unwrap();
+    }
+    bench.job.max_undecodable = 0.1;
+    let error = bench.error().to_string();
+    assert!(
+        error.starts_with("2 of 10 images could not be decoded, more than the share of 0.1: "),
+        "{error}"
+    );
+    assert!(error.contains("03.png: not a JPEG") && error.contains("07.png"), "{error}");
+    bench.job.max_undecodable = 0.2;
+    let (_, report) = bench.run().unwrap();
+    assert_eq!((report.used, report.skipped.len()), (8, 2));
+    assert_eq!(report.skipped[0].name, "03.png");
+
+    files(&bench.at("photos")).iter().for_each(|file| std::fs::write(file, b"").unwrap());
+    bench.job.max_undecodable = 1.0;
+    assert!(matches!(bench.error(), CalibrateError::AllUndecodable { count: 10, .. }));
+}
+
+#[test]
+fn fewer_images_than_a_fixed_batch_are_refused() {
+    let bench = Bench::new(&identity(&[4, 3, 8, 8]), 3);
+    assert!(matches!(bench.error(), CalibrateError::SmallBatch { batch: 4, images: 3 }));
+}
+
+#[test]
+fn a_table_that_was_not_made_here_stays_unless_forced() {
+    let mut bench = Bench::new(&identity(&[-1, 3, 8, 8]), 2);
+    let foreign = b"TRT-8601-EntropyCalibration2\nx: 3c010204\n";
+    std::fs::create_dir(bench.at("out")).unwrap();
+    for content in [&foreign[..], b"not a table"] {
+        std::fs::write(&bench.job.output, content).unwrap();
+        assert!(matches!(bench.error(), CalibrateError::Foreign { .. }));
+        assert_eq!(std::fs::read(&bench.job.output).unwrap(), content);
+    }
+    bench.job.force = true;
+    bench.run().unwrap();
+    bench.job.force = false;
+
+    let mut edited = std::fs::read(&bench.job.output).unwrap();
+    edited.extend_from_slice(b"extra: 3c010204\n");
+    std::fs::write(&bench.job.output, &edited).unwrap();
+    assert!(matches!(bench.error(), CalibrateError::Edited { .. }));
+    assert_eq!(std::fs::read(&bench.job.output).unwrap(), edited);
+}
+
+#[test]
+fn models_that_cannot_be_calibrated_are_told_apart() {
+    let mut bench = Bench::new(&identity(&[-1, 3, 8, 8]), 1);
+    std::fs::write(&bench.job.onnx, b"\x08\x08\x12").unwrap();
+    assert!(matches!(bench.error(), CalibrateError::Model { .. }));
+    bench.job.onnx = bench.at("absent.onnx");
+    let error = bench.error().to_string();
+    assert!(error.contains("no such model file"), "{error}");
+
+    let nodes =
+        vec![node("QuantizeLinear", &["x", "s"], &["q"]), node("DequantizeLinear", &["q", "s"], &["y"])];
+    let bench = Bench::new(&model(&[1, 3, 8, 8], nodes, vec![tensor("s", &[], &[0.1])]), 1);
+    assert!(matches!(bench.error(), CalibrateError::Quantized { .. }));
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let mut bench = Bench::new(&identity(&[-1, 3, 8, 8]), 1);
+    bench.job.output = bench.at("model.onnx").join("tiny.cache");
+    let error = bench.error();
+    assert!(matches!(error, CalibrateError::Write { .. } | CalibrateError::Read { .. }), "{error:?}");
+    assert!(error.hint().is_some());
+}

@@ -1,0 +1,305 @@
+//! Whole calibrations of tiny models.
+
+mod bad;
+mod models;
+
+use std::path::Path;
+use std::sync::Mutex;
+
+use tempfile::TempDir;
+use trt_calib::Algorithm;
+use trt_calib::table::TableVersion;
+use trt_imaging::Preprocess;
+use trt_onnx::proto::{TensorProto, elem};
+
+use super::store::{self, State};
+use super::*;
+use crate::fleet::Fleet;
+use models::*;
+
+/// A folder with `model.onnx` and `photos/`, and a wish for it.
+struct Bench {
+    folder: TempDir,
+    job: Job,
+}
+
+impl Bench {
+    fn new(model: &trt_onnx::proto::ModelProto, photos: u32) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        photographs(&at("photos"), photos, |n| format!("{n:02}.png"));
+        let job = Job {
+            model: "tiny".into(),
+            onnx: save(model, &at("model.onnx")),
+            shapes: Shapes::new(),
+            images: files(&at("photos")),
+            count: 100,
+            seed: 0,
+            batch: 1,
+            algorithm: Algorithm::EntropyCalibration2,
+            preprocess: Preprocess::default(),
+            output: at("out/tiny.cache"),
+            version: TableVersion::from_raw(TABLE_VERSION).unwrap(),
+            max_undecodable: 0.05,
+            force: false,
+        };
+        Self { folder, job }
+    }
+
+    fn at(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn plan(&self) -> Result<Plan, CalibrateError> {
+        Plan::new(self.job.clone(), &Interrupt::default())
+    }
+
+    fn run(&self) -> Result<(CalibrationTable, report::Report), CalibrateError> {
+        self.plan()?.execute(&|_| {}, &Interrupt::default())
+    }
+
+    fn error(&self) -> CalibrateError {
+        self.run().expect_err("this must fail")
+    }
+}
+
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+fn names(table: &CalibrationTable) -> Vec<String> {
+    table.entries().iter().map(|entry| entry.name.to_string()).collect()
+}
+
+#[test]
+fn every_float_activation_gets_a_scale_under_its_onnx_name() {
+    let mut bench = Bench::new(&convolution(&[-1, 3, 8, 8]), 3);
+    bench.job.algorithm = Algorithm::MinMax;
+    let (table, report) = bench.run().unwrap();
+    // The node `c` does not hide the value `c`; `s` holds integers.
+    assert_eq!(names(&table), ["x", "c", "r", "y"]);
+    assert_eq!(table.header().to_string(), "TRT-100300-MinMaxCalibration");
+    // A white pixel is 1.0, which TensorRT writes like this.
+    assert_eq!(table.get(b"x").map(f32::to_bits), Some(0x3c01_0204));
+    assert_eq!(table.get(b"r"), table.get(b"y"));
+    assert_eq!((report.used, report.with_scale, report.coverage()), (3, 4, 1.0));
+}
+
+#[test]
+fn scales_are_those_of_the_arithmetic() {
+    // y = 3x - 1, over x from 0 to 1 and both ends met: amax is 2.
+    let nodes = vec![node("Mul", &["x", "three"], &["m"]), node("Sub", &["m", "one"], &["y"])];
+    let weights = vec![tensor("three", &[], &[3.0]), tensor("one", &[], &[1.0])];
+    let mut bench = Bench::new(&model(&[1, 3, 8, 8], nodes, weights), 3);
+    bench.job.algorithm = Algorithm::MinMax;
+    let (table, _) = bench.run().unwrap();
+    assert_eq!(table.get(b"m"), Some(3.0 / 127.0));
+    assert_eq!(table.get(b"y"), Some(2.0 / 127.0));
+}
+
+#[test]
+fn neither_batch_nor_order_nor_threads_change_the_table() {
+    let mut bench = Bench::new(&convolution(&[-1, 3, 8, 8]), 11);
+    let table = |bench: &Bench| {
+        bench.run().unwrap();
+        std::fs::read(&bench.job.output).unwrap()
+    };
+    let first = table(&bench);
+    for batch in [2, 4, 64] {
+        bench.job.batch = batch;
+        bench.job.force = true;
+        assert_eq!(table(&bench), first, "batch {batch}");
+    }
+    photographs(&bench.at("shuffled"), 11, |n| format!("{:02}.png", n * 7 % 11));
+    bench.job.images = files(&bench.at("shuffled"));
+    bench.job.force = false;
+    assert!(matches!(bench.plan().unwrap().state, State::Stale(_)), "other names are another dataset");
+    assert_eq!(table(&bench), first, "other names");
+}
+
+#[test]
+fn an_up_to_date_table_is_reused_and_a_stale_one_explained() {
+    let mut bench = Bench::new(&convolution(&[-1, 3, 8, 8]), 6);
+    assert!(matches!(bench.plan().unwrap().state, State::Missing));
+    bench.run().unwrap();
+    assert!(matches!(bench.plan().unwrap().state, State::UpToDate(_)));
+    bench.job.batch = 3;
+    assert!(matches!(bench.plan().unwrap().state, State::UpToDate(_)), "the batch size is no reason");
+
+    let reasons = |bench: &Bench| match bench.plan().unwrap().state {
+        State::Stale(reasons) => reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+        state => panic!("{state:?}"),
+    };
+    let expect = |bench: &Bench, reason: &str| {
+        let found = reasons(bench);
+        assert!(found.contains(reason), "{found}");
+    };
+    let fresh = bench.job.clone();
+    bench.job.count = 4;
+    expect(&bench, "`count` was 100, and is 4");
+    bench.job = Job { algorithm: Algorithm::MinMax, ..fresh.clone() };
+    expect(&bench, "`algorithm` was entropy, and is minmax");
+    bench.job =
+        Job { preprocess: Preprocess { mean: Some(vec![0.5]), ..Preprocess::default() }, ..fresh.clone() };
+    expect(&bench, "`mean[0]` was 0.0, and is 0.5");
+    bench.job = fresh.clone();
+    save(&convolution(&[-1, 3, 8, 4]), &bench.job.onnx);
+    expect(&bench, "the model `model.onnx` changed");
+    save(&convolution(&[-1, 3, 8, 8]), &bench.job.onnx);
+    assert!(matches!(bench.plan().unwrap().state, State::UpToDate(_)), "back to what it was");
+    photographs(&bench.at("photos"), 5, |n| format!("{:02}.png", n + 1));
+    expect(&bench, "the images changed");
+}
+
+#[test]
+fn a_shape_that_the_model_leaves_open_comes_from_the_configuration() {
+    let mut bench = Bench::new(&convolution(&[-1, 3, -1, -1]), 2);
+    bench.job.shapes.insert("x".into(), vec![4, 3, 8, 16]);
+    let (_, report) = bench.run().unwrap();
+    assert_eq!(report.used, 2);
+    let sidecar = store::read(&bench.job.output).unwrap().sidecar.unwrap();
+    assert_eq!(sidecar.shapes["x"], [1, 3, 8, 16]);
+
+    bench.job.shapes.clear();
+    bench.job.preprocess.size = Some(trt_imaging::Size { width: 16, height: 8 });
+    assert!(matches!(bench.plan().unwrap().state, State::UpToDate(_)), "the same, said in another way");
+}
+
+#[test]
+fn a_fixed_batch_takes_whole_groups_and_says_what_is_left_over() {
+    let mut bench = Bench::new(&convolution(&[2, 3, 8, 8]), 7);
+    bench.job.max_undecodable = 0.5;
+    // Breaks the groups (0, 1) and (2, 3): 1 and 3 are put together, 6 remains.
+    for broken in ["00.png", "02.png"] {
+        std::fs::write(bench.at("photos").join(broken), b"no image").unwrap();
+    }
+    let (_, report) = bench.run().unwrap();
+    assert_eq!((report.used, report.skipped.len(), report.left_over), (4, 2, 1));
+    let dataset = store::read(&bench.job.output).unwrap().sidecar.unwrap().dataset;
+    let used: Vec<_> = dataset.images.iter().map(|image| image.name.as_str()).collect();
+    assert_eq!(used, ["01.png", "03.png", "04.png", "05.png"]);
+    assert_eq!(dataset.skipped.len(), 3);
+    assert_eq!(dataset.skipped[2].name, "06.png");
+}
+
+#[test]
+fn claims_of_the_file_about_inner_values_do_not_matter() {
+    let mut proto = convolution(&[-1, 3, 8, 8]);
+    let graph = proto.graph.as_mut().unwrap();
+    graph.value_info.push(value("c", elem::FLOAT, &[1, 9, 9, 9]));
+    graph.output[0] = value("y", elem::FLOAT, &[1, 9, 9, 9]);
+    let mut bench = Bench::new(&proto, 4);
+    bench.job.batch = 4;
+    assert_eq!(names(&bench.run().unwrap().0), ["x", "c", "r", "y"]);
+}
+
+#[test]
+fn external_data_is_part_of_the_model() {
+    let mut proto = convolution(&[-1, 3, 8, 8]);
+    let weights = &mut proto.graph.as_mut().unwrap().initializer[0];
+    let bytes: Vec<u8> = weights.float_data.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let entry = |key: &str, value: &str| trt_onnx::proto::StringStringEntryProto {
+        key: Some(key.into()),
+        value: Some(value.into()),
+    };
+    *weights = TensorProto {
+        float_data: vec![],
+        data_location: Some(1),
+        external_data: vec![entry("location", "data/weights.bin")],
+        ..weights.clone()
+    };
+    let (inside, outside) = (Bench::new(&convolution(&[-1, 3, 8, 8]), 3), Bench::new(&proto, 3));
+    std::fs::create_dir(outside.at("data")).unwrap();
+    std::fs::write(outside.at("data/weights.bin"), &bytes).unwrap();
+    assert_eq!(outside.run().unwrap().0, inside.run().unwrap().0);
+    // The `.onnx` stays the same, and still the model is another.
+    std::fs::write(outside.at("data/weights.bin"), vec![0; bytes.len()]).unwrap();
+    let State::Stale(reasons) = outside.plan().unwrap().state else { panic!("it is stale") };
+    assert!(reasons[0].to_string().contains("the model's data `data/weights.bin` changed"), "{reasons:?}");
+}
+
+#[test]
+fn what_onnx_lets_a_file_leave_out_is_known() {
+    // Neither `kernel_shape` nor `strides`: a kernel of 1x3 and steps of 1.
+    let mut pool = node("MaxPool", &["c"], &["p"]);
+    pool.attribute.push(trt_onnx::proto::AttributeProto {
+        name: Some("kernel_shape".into()),
+        ints: vec![2, 2],
+        r#type: Some(trt_onnx::proto::attr::INTS),
+        ..Default::default()
+    });
+    let nodes = vec![node("Conv", &["x", "w"], &["c"]), pool];
+    // Sums the three channels of the middle pixel: 3 for white, and the pool keeps it.
+    let weights: Vec<f32> = (0..9).map(|n| f32::from(u8::from(n % 3 == 1))).collect();
+    let proto = model(&[1, 3, 8, 8], nodes, vec![tensor("w", &[1, 3, 1, 3], &weights)]);
+    let mut bench = Bench::new(&proto, 1);
+    bench.job.algorithm = Algorithm::MinMax;
+    let (table, _) = bench.run().unwrap();
+    assert_eq!([table.get(b"c"), table.get(b"p")], [Some(3.0 / 127.0); 2]);
+}
+
+#[test]
+fn progress_reaches_the_number_of_images() {
+    let bench = Bench::new(&convolution(&[-1, 3, 8, 8]), 9);
+    let seen = Mutex::new(Vec::new());
+    let events = |event| seen.lock().unwrap().push(event);
+    bench.plan().unwrap().execute(&events, &Interrupt::default()).unwrap();
+    let seen = seen.into_inner().unwrap();
+    assert!(seen.contains(&Event::Images { done: 9, total: 9 }));
+    assert_eq!(seen.last(), Some(&Event::Thresholds { tensors: 4 }));
+}
+
+#[test]
+fn ctrl_c_leaves_nothing_behind() {
+    let bench = Bench::new(&convolution(&[-1, 3, 8, 8]), 9);
+    let interrupt = Interrupt::default();
+    let plan = Plan::new(bench.job.clone(), &interrupt).unwrap();
+    let raise = |event| {
+        if matches!(event, Event::Images { done: 2.., .. }) {
+            interrupt.raise();
+        }
+    };
+    let error = plan.execute(&raise, &interrupt).unwrap_err();
+    assert!(matches!(error, CalibrateError::Interrupted(_)), "{error:?}");
+    assert!(!bench.at("out").exists());
+}
+
+#[test]
+fn a_fleet_file_gives_tables_once() {
+    let bench = Bench::new(&convolution(&[-1, 3, 8, 8]), 3);
+    let yaml = "
+models:
+  tiny:
+    onnx: model.onnx
+    precision: int8
+    calibration: {images: photos, preprocess: plain}
+  other:
+    onnx: model.onnx
+    precision: int8
+    calibration: {table: elsewhere.cache}
+devices:
+  here: {socket: /tmp/agent.sock}
+";
+    let file = bench.at("trt-deploy.yaml");
+    std::fs::write(&file, yaml).unwrap();
+    let fleet = Fleet::load(&file).unwrap();
+    let (ui, interrupt) = (Ui::new(true, 0, true), Interrupt::default());
+    let ensure = |name: &str| ensure_table(fleet.model(name).unwrap(), &ui, &interrupt, false);
+    let first = ensure("tiny").unwrap();
+    assert_eq!((first.summary.origin, first.summary.entries), (Origin::Computed, 4));
+    assert_eq!(ensure("tiny").unwrap().summary.origin, Origin::Reused);
+
+    // Made elsewhere: nothing is known about it, and it is said.
+    let foreign = b"TRT-8601-EntropyCalibration2\nx: 3c010204\nc: 3c010204\n";
+    std::fs::write(bench.at("elsewhere.cache"), foreign).unwrap();
+    let outcome = ensure("other").unwrap();
+    assert_eq!((outcome.summary.origin, outcome.summary.entries), (Origin::Foreign, 2));
+    assert!(outcome.summary.warnings.iter().any(|warning| warning.contains("no provenance")));
+    assert!(
+        outcome.summary.warnings.iter().any(|warning| warning.contains("2 of 4 activations have no scale"))
+    );
+    std::fs::write(bench.at("elsewhere.cache"), b"TRT-8601-EntropyCalibration2\nimages: 3c010204\n").unwrap();
+    assert!(matches!(ensure("other"), Err(CalibrateError::OtherModel { .. })));
+}

@@ -59,7 +59,8 @@ mod tests {
 
     #[test]
     fn a_value_is_needed_until_its_last_reader() {
-        let cases: [(&str, Vec<NodeProto>, &[&str], &[usize]); 4] = [
+        type Case = (&'static str, Vec<NodeProto>, &'static [&'static str], &'static [usize]);
+        let cases: [Case; 4] = [
             ("a chain", vec![node(&["x"], &["a"]), node(&["a"], &["b"])], &["x", "a", "b"], &[1, 2, 2]),
             (
                 "a residual",

@@ -214,6 +214,10 @@ impl HistogramSource for RtenSource {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use trt_onnx::proto::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, ValueInfoProto};
+
     use super::*;
 
     #[test]
@@ -221,12 +225,47 @@ mod tests {
         let mib = 1 << 20;
         for (sizes, expected) in [
             (vec![mib], vec![]),
-            (vec![9 * mib, mib, mib], vec![1..3]),
-            (vec![0, 5 * mib, mib, 3 * mib, mib], vec![1..2, 2..4, 4..5]),
-            (vec![0; 35], vec![1..33, 33..35]),
+            (vec![9 * mib, mib, mib], vec![(1, 3)]),
+            (vec![0, 5 * mib, mib, 3 * mib, mib], vec![(1, 2), (2, 4), (4, 5)]),
+            (vec![0; 35], vec![(1, 33), (33, 35)]),
         ] {
-            assert_eq!(RtenSource::cut(&sizes), expected, "{sizes:?}");
+            let stages: Vec<_> =
+                RtenSource::cut(&sizes).iter().map(|stage| (stage.start, stage.end)).collect();
+            assert_eq!(stages, expected, "{sizes:?}");
         }
+    }
+
+    #[test]
+    fn an_activation_that_rten_lacks_is_omitted_by_name() {
+        let relu = NodeProto {
+            op_type: Some("Relu".into()),
+            input: vec!["x".into()],
+            output: vec!["y".into()],
+            ..NodeProto::default()
+        };
+        let value = |name: &str| ValueInfoProto { name: Some(name.into()), ..ValueInfoProto::default() };
+        let graph = GraphProto {
+            node: vec![relu],
+            input: vec![value("x")],
+            output: vec![value("y")],
+            ..GraphProto::default()
+        };
+        let opset = OperatorSetIdProto { domain: None, version: Some(17) };
+        let proto = ModelProto {
+            ir_version: Some(8),
+            graph: Some(graph),
+            opset_import: vec![opset],
+            ..ModelProto::default()
+        };
+        let activations = ["x", "lost", "y"].map(str::to_owned);
+        let prepared = Prepared::load(proto, Path::new("."), &[], &activations).unwrap();
+        let source = RtenSource::new(prepared, 1);
+        let batch = Batch { values: vec![-1.0, 2.0], shape: [1, 1, 1, 2], images: vec!["one".into()] };
+        source.accumulate(batch).unwrap();
+        let Histograms { observed, omitted } = Box::new(source).finish();
+        let counts: Vec<_> = observed.iter().map(|o| (o.name.as_str(), o.histogram.amax())).collect();
+        assert_eq!(counts, [("x", Some(2.0)), ("y", Some(2.0))]);
+        assert_eq!(omitted, [Omitted { name: "lost".into(), why: "rten does not have this value".into() }]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `trt-deploy calibrate`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -135,10 +135,10 @@ fn dry_run(plans: Vec<Plan>, context: &Context) -> anyhow::Result<ExitCode> {
 }
 
 impl Single {
-    fn job(&self, onnx: &PathBuf, force: bool) -> anyhow::Result<Job> {
+    fn job(&self, onnx: &Path, force: bool) -> anyhow::Result<Job> {
         Ok(Job {
             model: String::new(),
-            onnx: onnx.clone(),
+            onnx: onnx.to_owned(),
             shapes: self.shape.iter().cloned().collect::<Shapes>(),
             images: Images::of_arguments(&self.images)?.list()?,
             count: self.count,

@@ -219,3 +219,45 @@ fn compare(a: &Path, b: &Path, context: &Context) -> anyhow::Result<ExitCode> {
     }))?;
     Ok(if difference.same_scales() { ExitCode::SUCCESS } else { Exit::Findings.into() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interrupt::Interrupt;
+    use crate::ui::Ui;
+
+    fn code(verb: Verb) -> ExitCode {
+        let (ui, interrupt) = (Ui::new(false, 0, true), Interrupt::default());
+        let context = Context { config: PathBuf::new(), ui, interrupt };
+        run(&Args { verb }, &context).unwrap()
+    }
+
+    #[test]
+    fn exit_codes_tell_scripts_what_was_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let good = write("good", "TRT-8601-EntropyCalibration2\na: 3c010204\n");
+        let moved = write("moved", "TRT-100300-EntropyCalibration2\na: 3c010204\n");
+        let other = write("other", "TRT-8601-EntropyCalibration2\na: 3d418306\n");
+        let odd = write("odd", "TRT-8601-EntropyCalibration2\na: 7f800000\n");
+        let check = |file: &PathBuf| code(Verb::Check { file: file.clone(), onnx: None });
+        assert_eq!(check(&good), ExitCode::SUCCESS);
+        assert_eq!(check(&odd), Exit::Findings.into());
+        let diff = |a: &PathBuf, b: &PathBuf| code(Verb::Diff { a: a.clone(), b: b.clone() });
+        assert_eq!(diff(&good, &moved), ExitCode::SUCCESS, "a header is no scale");
+        assert_eq!(diff(&good, &other), Exit::Findings.into());
+        assert_eq!(code(Verb::Show { file: odd, name: Some("absent".into()) }), ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn a_line_shows_the_magnitude_that_127_stands_for() {
+        let table = CalibrationTable::parse(b"TRT-8601-EntropyCalibration2\nrelu6:0: 3d418306\n").unwrap();
+        let line = lines(&table).next().unwrap();
+        assert_eq!((line.name.as_str(), line.hex.as_str()), ("relu6:0", "3d418306"));
+        assert!((line.amax - 6.0).abs() < 1e-6);
+    }
+}

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -32,11 +32,6 @@ impl Ui {
         let draws = !no_progress && !json && std::io::stderr().is_terminal();
         let target = if draws { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         Self { bars: MultiProgress::with_draw_target(target), draws, json, verbose }
-    }
-
-    /// Whether the verb's result goes to stdout as one JSON document.
-    pub fn is_json(&self) -> bool {
-        self.json
     }
 
     /// Whether the user asked for more with `-v`.
@@ -101,7 +96,7 @@ impl Ui {
         } else if !self.json {
             self.say(format_args!("{label} …"));
         }
-        Phase { ui: self, bar, label: label.to_owned(), since: Instant::now() }
+        Phase { ui: self, bar, label: label.to_owned() }
     }
 }
 
@@ -142,7 +137,6 @@ pub struct Phase<'a> {
     ui: &'a Ui,
     bar: ProgressBar,
     label: String,
-    since: Instant,
 }
 
 impl Phase<'_> {
@@ -152,11 +146,6 @@ impl Phase<'_> {
         if !self.ui.draws {
             self.ui.detail(format_args!("{}: {text}", self.label));
         }
-    }
-
-    /// How long the phase has taken.
-    pub fn elapsed(&self) -> Duration {
-        self.since.elapsed()
     }
 }
 

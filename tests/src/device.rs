@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::{program, rtx_dir};
+use crate::{SmallDisk, program, rtx_dir};
 
 /// How a device differs from the usual one.
 #[derive(Debug, Clone, Default)]
@@ -25,7 +25,7 @@ pub struct Options {
 pub struct Device {
     dir: TempDir,
     child: Child,
-    disk: bool,
+    _disk: Option<SmallDisk>,
 }
 
 impl Device {
@@ -44,16 +44,12 @@ impl Device {
         }
         config.push_str(&options.config);
         fs::write(dir.path().join("agent.yaml"), config).expect("a configuration");
+        let mut disk = None;
         if let Some(mib) = options.disk_mib {
-            fs::create_dir(dir.path().join("store")).expect("a mount point");
-            let size = format!("size={mib}m");
-            let store = dir.path().join("store");
-            let mounted =
-                Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&store).status();
-            assert!(mounted.is_ok_and(|status| status.success()), "tmpfs could not be mounted");
+            disk = Some(SmallDisk::mount(dir.path().join("store"), mib << 10));
         }
         let child = spawn(dir.path());
-        Self { dir, child, disk: options.disk_mib.is_some() }
+        Self { dir, child, _disk: disk }
     }
 
     /// Kills the agent as a power cut would, and starts it again on the same store.
@@ -119,8 +115,5 @@ impl Drop for Device {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if self.disk {
-            let _ = Command::new("umount").arg("--lazy").arg(self.store("")).status();
-        }
     }
 }

@@ -4,14 +4,18 @@
 //! skip with a message where TensorRT-RTX is not installed; `scripts/test` installs it.
 
 mod device;
+mod disk;
 mod host;
 pub mod models;
 mod programs;
+mod sim;
 mod wire;
 
 pub use device::{Device, Options};
+pub use disk::SmallDisk;
 pub use host::{Host, Run, run};
 pub use programs::{program, rtx_dir, shared_dir};
+pub use sim::Sim;
 pub use wire::Wire;
 
 /// Ends the test with a message if there is no TensorRT-RTX here.

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
-use e2e::{Device, Host, Options, Wire, models, require_rtx};
+use e2e::{Device, Host, Options, SmallDisk, Wire, models, require_rtx};
 use trt_wire::frame::{self, FrameError, MAX_FRAME};
 use trt_wire::message::{Action, Hello, PROTOCOL, Reply, Request};
 use trt_wire::{BlobId, FailureCode};
@@ -218,8 +218,8 @@ fn a_host_that_vanishes_in_mid_build_gets_its_engine_kept_and_not_activated() {
 #[test]
 fn a_full_disk_is_refused_before_the_upload_and_reported_during_it() {
     require_rtx!();
-    if !rustix::process::getuid().is_root() {
-        return eprintln!("skipped: mounting a small disk needs root");
+    if !SmallDisk::is_possible() {
+        return;
     }
     let device = Device::with(&Options { disk_mib: Some(12), ..Default::default() });
     let host = Host::new();
@@ -227,13 +227,10 @@ fn a_full_disk_is_refused_before_the_upload_and_reported_during_it() {
     assert!(model.len() > 1 << 20);
     host.write("net.onnx", &model);
     host.fleet(FP32, &device);
-    let filler = device.store("filler");
-
     // Room for the plan, gone when the bytes arrive.
     let mut wire = Wire::greet(&device, "somebody");
     wire.plan(&Wire::manifest("net", &model));
-    let free = rustix::fs::statvfs(device.store("").as_path()).expect("a file system");
-    fs::write(&filler, vec![0; ((free.f_bavail - 100) * free.f_frsize) as usize]).expect("a filler");
+    let filler = SmallDisk::fill(&device.store(""), 100);
     wire.upload(BlobId::of(&model), model.len() as u64, 0, &model);
     assert_eq!(failed(wire.reply()).code, FailureCode::DiskFull);
     drop(wire);

@@ -235,6 +235,15 @@ pub struct ModelStatus {
     pub path: String,
 }
 
+/// Somebody who deploys right now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Busy {
+    /// The name given in [`Hello`].
+    pub who: String,
+    /// For how many seconds.
+    pub seconds: u64,
+}
+
 /// What the agent answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "kebab-case")]
@@ -250,8 +259,8 @@ pub enum Reply {
     Status {
         /// All models.
         models: Vec<ModelStatus>,
-        /// Who deploys right now, and since how many seconds.
-        busy: Option<(String, u64)>,
+        /// Who deploys right now.
+        busy: Option<Busy>,
     },
     /// What a deployment will do.
     Planned(Box<Planned>),

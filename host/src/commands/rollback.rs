@@ -72,7 +72,8 @@ fn roll_back<'a, 'm>(
         let (device, ui) = (device.name.as_str(), &context.ui);
         if args.dry_run {
             let status = status_of(&mut agent, model)?;
-            let from = status.as_ref().and_then(|status| status.current.as_ref()).map(|current| current.release);
+            let from =
+                status.as_ref().and_then(|status| status.current.as_ref()).map(|current| current.release);
             let previous = status.as_ref().and_then(|status| status.previous).map(|id| id.to_string());
             let to = args.to.clone().or(previous);
             let way = |id: Option<String>| id.unwrap_or_else(|| "none".into());

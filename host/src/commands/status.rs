@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use comfy_table::{Table, presets};
 use serde::Serialize;
-use trt_wire::message::ModelStatus;
+use trt_wire::message::{Busy, ModelStatus};
 
 use super::push::report::verified;
 use super::{Context, connect, failed_devices};
@@ -28,7 +28,7 @@ pub struct Args {
 struct DeviceStatus<'a> {
     device: &'a str,
     models: Vec<ModelStatus>,
-    busy: Option<(String, u64)>,
+    busy: Option<Busy>,
     error: Option<String>,
 }
 
@@ -37,7 +37,9 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let fleet = Fleet::load(&context.config)?;
     let devices = super::select_or_all(&fleet, &args.targets, &args.selector)?;
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["DEVICE", "MODEL", "RELEASE", "ENGINE", "TENSORRT", "VERIFIED"]);
+    table
+        .load_style(presets::NOTHING)
+        .set_header(["DEVICE", "MODEL", "RELEASE", "ENGINE", "TENSORRT", "VERIFIED"]);
     let mut all = Vec::new();
     let mut errors = Vec::new();
     for device in devices {
@@ -56,7 +58,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
             table.add_row([device.name.as_str(), "-", "no models"]);
         }
         models.iter().for_each(|model| add_row(&mut table, device, model));
-        if let Some((who, seconds)) = &busy {
+        if let Some(Busy { who, seconds }) = &busy {
             context.ui.say(format_args!("{}: {who} has been deploying for {seconds} s", device.name));
         }
         all.push(DeviceStatus { device: &device.name, models, busy, error: None });
@@ -70,7 +72,7 @@ fn ask(
     device: &Device,
     access: Access,
     context: &Context,
-) -> Result<(Vec<ModelStatus>, Option<(String, u64)>), DeviceError> {
+) -> Result<(Vec<ModelStatus>, Option<Busy>), DeviceError> {
     connect(device, access, context)?.status()
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use trt_wire::frame::{self, FrameError};
-use trt_wire::message::{Event, Hello, Intent, ModelStatus, PROTOCOL, Reply, Request};
+use trt_wire::message::{Busy, Event, Hello, Intent, ModelStatus, PROTOCOL, Reply, Request};
 use trt_wire::{DeviceFacts, Failure, Manifest, ModelName, ReleaseId};
 
 use super::replies::{NoFrame, Replies};
@@ -132,8 +132,8 @@ impl Agent {
         }
     }
 
-    /// What is on the device, and who deploys to it right now, since how many seconds.
-    pub fn status(&mut self) -> Result<(Vec<ModelStatus>, Option<(String, u64)>), DeviceError> {
+    /// What is on the device, and who deploys to it right now.
+    pub fn status(&mut self) -> Result<(Vec<ModelStatus>, Option<Busy>), DeviceError> {
         match self.ask(&Request::Status)? {
             Reply::Status { models, busy } => Ok((models, busy)),
             other => Err(self.confused(&other)),

@@ -2,7 +2,7 @@
 
 use trt_wire::frame::FrameError;
 use trt_wire::message::PROTOCOL;
-use trt_wire::{BlobId, Failure};
+use trt_wire::{BlobId, Failure, Retry};
 
 use crate::interrupt::Interrupted;
 use crate::transport::TransportError;
@@ -110,6 +110,17 @@ impl DeviceError {
             Self::Failed { failure, .. } => failure.hint.clone(),
             Self::Source { path, .. } => Some(format!("check the permissions of {}", path.display())),
             Self::Interrupted(_) => None,
+        }
+    }
+
+    /// Whether trying again can help.
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Transport(error) => error.retry(),
+            Self::Failed { failure, .. } => failure.retry,
+            Self::Broken { .. } => Retry::Now,
+            Self::NoAgent { .. } | Self::Protocol { .. } | Self::Source { .. } => Retry::AfterFix,
+            Self::Confused { .. } | Self::ForeignBlob { .. } | Self::Interrupted(_) => Retry::Never,
         }
     }
 

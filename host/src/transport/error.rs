@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Exit;
+use trt_wire::Retry;
 
 /// An error of libssh2.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,17 +40,6 @@ impl fmt::Display for RecordedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{} records {} {}", self.file.display(), self.line, self.kind, self.fingerprint)
     }
-}
-
-/// Whether trying again can help.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Retry {
-    /// No: the same will happen again, or the user wanted it.
-    Never,
-    /// Yes, as it is: the network or the device had a bad moment.
-    Now,
-    /// Yes, once somebody did what the hint says.
-    AfterFix,
 }
 
 /// Why a private key file cannot be used.
@@ -169,18 +158,9 @@ pub enum TransportError {
     /// The channel was closed on this side.
     #[error("{peer}: channel closed")]
     ChannelClosed { peer: String },
-    /// The device has no such program.
-    #[error("{peer}: command not found: `{command}`")]
-    CommandNotFound { peer: String, command: String, stderr: String },
-    /// The program failed.
-    #[error("{peer}: `{command}` failed with {exit}{}", after_colon(stderr))]
-    CommandFailed { peer: String, command: String, exit: Exit, stderr: String },
     /// The program says more than anybody wants to keep.
     #[error("{peer}: `{command}` wrote more than {limit} bytes")]
     OutputTooLong { peer: String, command: String, limit: usize },
-    /// The file to upload cannot be read, or ended early.
-    #[error("cannot read the file to upload to `{path}`")]
-    Source { path: String, source: io::Error },
     /// The agent's socket on this machine cannot be connected to.
     #[error("cannot connect to socket `{}`", path.display())]
     Socket { path: PathBuf, source: io::Error },
@@ -255,24 +235,15 @@ impl TransportError {
                 "check `MaxSessions`, `ForceCommand` and the user's login shell in the device's sshd_config"
                     .into()
             }
-            Self::CommandNotFound { command, .. } => format!(
-                "`{}` must be on the device, in the `PATH` that a non-interactive shell has; \
-                 `trt-deploy agent install` installs the agent",
-                command.split(' ').next().unwrap_or_default()
-            ),
-            Self::Source { path, .. } => {
-                format!("the file for `{path}` changed or vanished while it was sent; try again")
-            }
             Self::Socket { path, .. } => {
                 format!(
-                    "is the agent running? `trt-agent serve --socket {}` starts it by hand",
+                    "is the agent running? `trt-agent daemon` starts it by hand; it should listen on {}",
                     path.display()
                 )
             }
             Self::Spawn { program, .. } => format!("install `{program}`, or check `PATH`"),
             Self::Interrupted
             | Self::ChannelClosed { .. }
-            | Self::CommandFailed { .. }
             | Self::OutputTooLong { .. }
             | Self::Stream { .. } => return None,
         })
@@ -285,10 +256,7 @@ impl TransportError {
             | Self::Lost { .. }
             | Self::ClosedInHandshake { .. }
             | Self::Stream { .. } => Retry::Now,
-            Self::Interrupted
-            | Self::ChannelClosed { .. }
-            | Self::CommandFailed { .. }
-            | Self::OutputTooLong { .. } => Retry::Never,
+            Self::Interrupted | Self::ChannelClosed { .. } | Self::OutputTooLong { .. } => Retry::Never,
             _ => Retry::AfterFix,
         }
     }
@@ -314,11 +282,6 @@ impl From<TransportError> for io::Error {
 
 fn join<T: fmt::Display>(items: &[T], separator: &str) -> String {
     items.iter().map(T::to_string).collect::<Vec<_>>().join(separator)
-}
-
-fn after_colon(text: &str) -> String {
-    let text = text.trim();
-    if text.is_empty() { String::new() } else { format!(": {text}") }
 }
 
 #[cfg(test)]
@@ -393,12 +356,7 @@ mod tests {
             ),
             (E::Lost { peer: peer(), source: ssh() }, "network"),
             (E::OpenFailed { peer: peer(), command: command(), source: ssh() }, "`MaxSessions`"),
-            (
-                E::CommandNotFound { peer: peer(), command: command(), stderr: String::new() },
-                "`trt-deploy agent install`",
-            ),
-            (E::Source { path: "/x".into(), source: io() }, "`/x`"),
-            (E::Socket { path: "/run/agent".into(), source: io() }, "--socket /run/agent"),
+            (E::Socket { path: "/run/agent".into(), source: io() }, "listen on /run/agent"),
             (E::Spawn { program: "ssh".into(), source: io() }, "`ssh`"),
         ];
         for (error, mends) in cases {
@@ -409,16 +367,9 @@ mod tests {
     }
 
     #[test]
-    fn what_the_user_wanted_or_the_device_said_is_not_tried_again() {
-        let failed = TransportError::CommandFailed {
-            peer: "nano".into(),
-            command: "mkdir /x".into(),
-            exit: Exit::Code(1),
-            stderr: "mkdir: no\n".into(),
-        };
-        assert_eq!(failed.to_string(), "nano: `mkdir /x` failed with exit status 1: mkdir: no");
+    fn what_the_user_wanted_is_not_tried_again() {
         let closed = TransportError::ChannelClosed { peer: "nano".into() };
-        for error in [failed, closed, TransportError::Interrupted] {
+        for error in [closed, TransportError::Interrupted] {
             assert_eq!((error.retry(), error.hint()), (Retry::Never, None));
         }
     }

@@ -25,8 +25,8 @@ const GRACE: Duration = Duration::from_millis(200);
 
 /// The agent's socket on this machine.
 ///
-/// Each channel is a connection of its own. The command is not run: there is only the agent's protocol, so `run` and
-/// `upload` have no meaning here.
+/// Each channel is a connection of its own. The command is not run: there is only the agent's protocol, so [`run`](super::run) has no
+/// meaning here.
 pub struct LocalSocket {
     path: PathBuf,
     interrupt: Interrupt,
@@ -254,7 +254,7 @@ impl Drop for Writer {
 mod tests {
     use std::os::unix::net::UnixListener;
 
-    use super::super::{Upload, run, upload};
+    use super::super::run;
     use super::*;
 
     fn shell() -> ProcessTransport {
@@ -288,21 +288,6 @@ mod tests {
             matches!(&error, TransportError::Spawn { program, .. } if program == "no-such-program-here"),
             "{error}"
         );
-    }
-
-    #[test]
-    fn an_upload_through_a_process_arrives_whole_or_not_at_all() {
-        let folder = tempfile::tempdir().expect("folder");
-        let path = folder.path().join("it's a file").display().to_string();
-        let bytes: Vec<u8> = (0..3_000_001_u32).map(|i| (i ^ (i >> 8)) as u8).collect();
-        let file = Upload { path: path.clone(), size: bytes.len() as u64, mode: 0o600 };
-        upload(&mut shell(), &file, &mut &bytes[..], &mut |_| ()).expect("uploads");
-        assert!(std::fs::read(&path).expect("file") == bytes);
-
-        let longer = Upload { size: file.size + 1, ..file };
-        upload(&mut shell(), &longer, &mut &bytes[..], &mut |_| ()).expect_err("source too short");
-        assert!(std::fs::read(&path).expect("file") == bytes, "the old file stays");
-        assert_eq!(std::fs::read_dir(folder.path()).expect("folder").count(), 1, "nothing else stays");
     }
 
     #[test]

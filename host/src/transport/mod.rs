@@ -17,13 +17,13 @@ use std::sync::Arc;
 
 use crate::interrupt::Interrupt;
 
-pub use command::{Output, Upload, run, upload};
-pub use error::{Attempt, AuthOutcome, KeyProblem, RecordedKey, Retry, SshError, TransportError};
+pub use command::run;
+pub use error::{Attempt, AuthOutcome, KeyProblem, RecordedKey, SshError, TransportError};
 pub use local::LocalSocket;
 #[cfg(test)]
 pub use local::ProcessTransport;
 pub use shell::{RemoteCommand, quote};
-pub use ssh::{HostKey, Prompt, Secret, SshOptions, SshTransport};
+pub use ssh::{Prompt, Secret, SshOptions, SshTransport};
 
 /// A way to one device on which programs can be run.
 pub trait Transport: Send {

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use trt_wire::message::Busy;
 use trt_wire::{Failure, FailureCode, Retry};
 
 /// Who deploys right now.
@@ -29,10 +30,12 @@ impl DeployLock {
         Ok(Held(self))
     }
 
-    /// Who has the lock, and since how many seconds.
-    pub fn holder(&self) -> Option<(String, u64)> {
+    /// Who has the lock.
+    pub fn holder(&self) -> Option<Busy> {
         let holder = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        holder.as_ref().map(|holder| (holder.who.clone(), holder.since.elapsed().as_secs()))
+        holder
+            .as_ref()
+            .map(|holder| Busy { who: holder.who.clone(), seconds: holder.since.elapsed().as_secs() })
     }
 }
 
@@ -55,7 +58,7 @@ mod tests {
         let lock = DeployLock::default();
         let held = lock.take("ann@desk").unwrap();
         assert!(lock.take("bob@desk").unwrap_err().message.contains("ann@desk"));
-        assert_eq!(lock.holder().unwrap().0, "ann@desk");
+        assert_eq!(lock.holder().unwrap().who, "ann@desk");
         drop(held);
         assert!(lock.take("bob@desk").is_ok());
     }

@@ -14,7 +14,7 @@ use crate::calibrate::{self, Job, TableOutcome};
 use crate::device::{Access, Agent, Proposal};
 use crate::fleet::{Calibration, Device, Fleet, Model, Selector};
 use crate::ui::{Unit, bytes};
-use report::{DeviceReport, ModelReport};
+use report::{DeviceReport, ModelReport, Problem};
 
 /// Arguments of `push`.
 #[derive(Debug, clap::Args)]
@@ -63,7 +63,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
         let mut report = DeviceReport::new(&device.name);
         let models = ready.iter().filter(|ready| device.models.contains(&ready.model.name));
         if let Err(error) = push(device, models, args, context, &mut report) {
-            report.error = Some(format!("{error:#}"));
+            report.error = Some(Problem::of(&error));
             errors.push((device.name.as_str(), error));
         }
         reports.push(report);

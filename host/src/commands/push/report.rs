@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 use trt_wire::message::{Action, Deployed, Phase, Planned, VerifyOutcome};
-use trt_wire::{Decision, ModelName, QuantMode};
+use trt_wire::{Decision, ModelName, QuantMode, Retry};
 
-use crate::device::{Proposal, Traffic};
+use crate::device::{DeviceError, Proposal, Traffic};
 use crate::ui::{Ui, bytes, duration};
 
 /// Decisions that name many nodes are cut to about this many characters without `-v`.
@@ -23,7 +23,29 @@ pub struct DeviceReport {
     /// What went over the wire.
     pub traffic: Traffic,
     /// What went wrong, if anything did.
-    pub error: Option<String>,
+    pub error: Option<Problem>,
+}
+
+/// What went wrong on a device, for programs.
+#[derive(Debug, Serialize)]
+pub struct Problem {
+    /// The error and its causes.
+    pub message: String,
+    /// What mends it.
+    pub hint: Option<String>,
+    /// Whether trying again can help.
+    pub retry: Retry,
+}
+
+impl Problem {
+    pub fn of(error: &anyhow::Error) -> Self {
+        let device = error.downcast_ref::<DeviceError>();
+        Self {
+            message: format!("{error:#}"),
+            hint: device.and_then(DeviceError::hint),
+            retry: device.map_or(Retry::AfterFix, DeviceError::retry),
+        }
+    }
 }
 
 impl DeviceReport {

@@ -6,7 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::super::super::{Interrupt, Retry, TransportError};
+use trt_wire::Retry;
+
+use super::super::super::{Interrupt, TransportError};
 use super::{SshOptions, SshTransport, assert_works, connect, ok, refusal, sshd};
 
 fn with_known_hosts(server: &super::Server, text: &str) -> SshOptions {

@@ -4,7 +4,8 @@ mod hosts;
 mod server;
 mod streams;
 
-use super::super::{Exit, Interrupt, Output, RemoteCommand, TransportError, run};
+use super::super::command::Output;
+use super::super::{Exit, Interrupt, RemoteCommand, TransportError, run};
 use super::{SshOptions, SshTransport};
 use server::Server;
 

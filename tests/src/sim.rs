@@ -1,0 +1,94 @@
+//! A simulated device behind a real OpenSSH server on loopback: `scripts/jetson-sim`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::{Host, host::run, rtx_dir};
+
+/// An SSH server with keys and a home folder of its own. It is stopped when dropped, with the agent installed in it.
+#[derive(Debug)]
+pub struct Sim {
+    dir: TempDir,
+}
+
+impl Sim {
+    /// Starts it, or says why this machine cannot.
+    pub fn up() -> Option<Self> {
+        if !Path::new("/usr/sbin/sshd").exists() {
+            eprintln!("skipped: no OpenSSH server; scripts/test installs it");
+            return None;
+        }
+        let sim =
+            Self { dir: tempfile::Builder::new().prefix("trt-sim-").tempdir().expect("a temporary folder") };
+        let up = run(sim.script("up"));
+        assert_eq!(up.code, 0, "{}{}", up.stdout, up.stderr);
+        Some(sim)
+    }
+
+    fn script(&self, verb: &str) -> Command {
+        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/jetson-sim"));
+        command.arg(verb).arg("--dir").arg(self.dir.path());
+        command
+    }
+
+    /// A file of the simulation.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A path in the store of the agent installed for the user.
+    pub fn store(&self, path: &str) -> PathBuf {
+        self.path("home/.local/share/trt-agent").join(path)
+    }
+
+    /// The device as a fleet file has it; `changes` replaces or adds keys.
+    pub fn device(&self, name: &str, changes: &[(&str, &str)]) -> String {
+        let file = |name: &str| self.path(name).display().to_string();
+        let port = fs::read_to_string(self.path("port")).expect("a port");
+        let user = run({
+            let mut id = Command::new("id");
+            id.arg("-un");
+            id
+        });
+        let (identity, known_hosts) = (file("client_key"), file("known_hosts"));
+        let mut keys = vec![
+            ("host", "127.0.0.1"),
+            ("port", port.trim()),
+            ("user", user.stdout.trim()),
+            ("identity", &identity),
+            ("known-hosts", &known_hosts),
+        ];
+        for change in changes {
+            keys.retain(|(key, _)| key != &change.0);
+            keys.push(*change);
+        }
+        let lines: Vec<String> = keys.iter().map(|(key, value)| format!("    {key}: {value}\n")).collect();
+        format!("  {name}:\n{}", lines.concat())
+    }
+
+    /// Writes a fleet file with these models and this one device.
+    pub fn fleet(&self, host: &Host, models: &str, changes: &[(&str, &str)]) {
+        host.write(
+            "trt-deploy.yaml",
+            format!("models:\n{models}devices:\n{}", self.device("jetson-nano", changes)),
+        );
+    }
+
+    /// Writes the configuration of an agent that builds with TensorRT-RTX.
+    pub fn agent_config(&self) -> PathBuf {
+        let library = rtx_dir().map_or("/nonexistent".into(), |dir| dir.display().to_string());
+        let path = self.path("agent.yaml");
+        fs::write(&path, format!("library-dirs: [\"{library}\"]\nbuild-for: \"8.6\"\n"))
+            .expect("a configuration");
+        path
+    }
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        let _ = self.script("down").output();
+    }
+}

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shared by the scripts of this folder: sourced, not run.
 #
 # Every script enters the workspace root and sets CARGO_TARGET_DIR: `target/` is the device's source code here, and
@@ -72,7 +73,7 @@ need_sshd() {
 
 # What the workspace needs to compile: libssh2 and OpenSSL's headers, and a linker.
 need_compiler() {
-    need_apt gcc g++ make pkg-config libssl-dev zlib1g-dev
+    need_apt gcc libc6-dev pkg-config libssl-dev zlib1g-dev
     command -v cargo >/dev/null && return
     [ -x "$HOME/.cargo/bin/cargo" ] || die "no Rust toolchain found; get one (1.95 or newer) with rustup:
     curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh
@@ -137,7 +138,7 @@ need_photographs() {
     local folder
     folder=$(mktemp -d "$ROOT/.quickstart/opencv-doc.XXXXXX")
     apt_update
-    (cd "$folder" && apt-get download -qq opencv-doc 2>/dev/null && dpkg-deb --fsys-tarfile opencv-doc_*.deb) |
+    (cd "$folder" && apt-get -o APT::Sandbox::User="$(id -un)" download -qq opencv-doc && dpkg-deb --fsys-tarfile opencv-doc_*.deb) |
         tar -x -C "$folder" --strip-components=7 --wildcards './usr/share/doc/opencv-doc/examples/data/*.jpg'
     rm -f "$folder"/opencv-doc_*.deb
     [ -f "$folder/fruits.jpg" ] || die "opencv-doc has no photographs where they used to be"

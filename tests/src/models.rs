@@ -4,8 +4,9 @@ use std::path::Path;
 
 use prost::Message;
 use trt_onnx::proto::{
-    AttributeProto, DimValue, Dimension, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
-    TensorShapeProto, TensorType, TypeProto, TypeValue, ValueInfoProto, attr, elem,
+    AttributeProto, DimValue, Dimension, EXTERNAL, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
+    StringStringEntryProto, TensorProto, TensorShapeProto, TensorType, TypeProto, TypeValue, ValueInfoProto,
+    attr, elem,
 };
 
 /// A chain of 3x3 convolutions with ReLU over `images`, a float input of 1 x 3 x `side` x `side`.
@@ -26,6 +27,27 @@ pub fn convolutions(side: i64, channels: i64, layers: usize) -> Vec<u8> {
     }
     let output = value_info(&value, &[1, channels, side, side]);
     model(nodes, weights, value_info("images", &[1, 3, side, side]), output)
+}
+
+/// [`convolutions`] with its weights in a file beside it, as PyTorch writes large models: `name`.onnx and `name`.data.
+pub fn convolutions_with_external_data(dir: &Path, name: &str, side: i64, channels: i64, layers: usize) {
+    let bytes = convolutions(side, channels, layers);
+    let mut model = ModelProto::decode(bytes.as_slice()).expect("our own bytes");
+    let mut data = Vec::new();
+    for tensor in model.graph.iter_mut().flat_map(|graph| &mut graph.initializer) {
+        let raw = tensor.raw_data.take().unwrap_or_default();
+        let entry =
+            |key: &str, value: String| StringStringEntryProto { key: Some(key.into()), value: Some(value) };
+        tensor.external_data = vec![
+            entry("location", format!("{name}.data")),
+            entry("offset", data.len().to_string()),
+            entry("length", raw.len().to_string()),
+        ];
+        tensor.data_location = Some(EXTERNAL);
+        data.extend_from_slice(&raw);
+    }
+    std::fs::write(dir.join(format!("{name}.onnx")), model.encode_to_vec()).expect("a file");
+    std::fs::write(dir.join(format!("{name}.data")), data).expect("a file");
 }
 
 /// One node of an operator that nobody implements.

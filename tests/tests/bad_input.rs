@@ -1,6 +1,7 @@
 //! What bad input gets: an error with a hint, an exit code, and nothing left behind.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 
 use e2e::{Device, Host, Options, SmallDisk, models, require_rtx};
 
@@ -126,6 +127,24 @@ fn a_socket_without_an_agent_is_explained() {
     host.write("net.onnx", models::convolutions(16, 8, 1));
     device.kill();
     host.run(&["push", "here"]).fails(4, &["agent.sock"]);
+}
+
+#[test]
+fn ctrl_c_in_mid_calibration_leaves_nothing_behind() {
+    let device = Device::start();
+    let host = host_with(&INT8.replace("preprocess: plain", "count: 4000, preprocess: plain"), &device);
+    host.write("net.onnx", models::convolutions(64, 64, 6));
+    models::photographs(&host.path("photos"), 300);
+    let before = host.files();
+    let mut calibrate = host.start(&["calibrate", "net", "--no-progress"]);
+    let stderr = calibrate.stderr.take().expect("stderr is piped");
+    let mut lines = BufReader::new(stderr).lines();
+    assert!(lines.any(|line| line.is_ok_and(|line| line.contains("10 %"))), "it does not begin");
+    let pid = rustix::process::Pid::from_child(&calibrate);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it runs");
+    lines.for_each(drop);
+    assert_eq!(calibrate.wait().expect("it ends").code(), Some(130));
+    assert_eq!(host.files(), before);
 }
 
 #[test]

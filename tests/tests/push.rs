@@ -74,6 +74,49 @@ fn a_new_calibration_ships_only_the_table_and_rollback_returns_to_the_old_engine
 }
 
 #[test]
+fn external_data_travels_with_the_model_and_a_new_table_leaves_it_where_it_is() {
+    require_rtx!();
+    let (device, host) = (Device::start(), Host::new());
+    models::convolutions_with_external_data(&host.path(""), "net", 32, 96, 3);
+    models::photographs(&host.path("photos"), 6);
+    let data = fs::metadata(host.path("net.data")).expect("weights").len();
+    host.fleet(FP32, &device);
+    let first = host.run(&["push", "here", "--json"]).ok().json();
+    assert!(first[0]["models"][0]["upload_bytes"].as_u64().is_some_and(|sent| sent > data));
+
+    let calibration = "    calibration: {images: photos, preprocess: plain}\n";
+    host.fleet(&format!("{}{calibration}", FP32.replace("fp32", "int8")), &device);
+    let second = host.run(&["push", "here", "--json"]).ok().json();
+    let table = fs::metadata(host.path("calibration/net.cache")).expect("a table").len();
+    assert_eq!(second[0]["models"][0]["upload_bytes"], table);
+    assert_ne!(second[0]["models"][0]["deployed"]["engine"], first[0]["models"][0]["deployed"]["engine"]);
+
+    fs::remove_file(host.path("net.data")).expect("the weights go");
+    host.run(&["push", "here"]).fails(3, &["net.data"]);
+}
+
+#[test]
+fn a_forced_rebuild_keeps_the_way_back() {
+    require_rtx!();
+    let (device, host) = (Device::start(), Host::new());
+    let deployed = |model: &[u8], arguments: &[&str]| {
+        host.write("net.onnx", model);
+        host.fleet(FP32, &device);
+        host.run(&[&["push", "here", "--json"], arguments].concat()).ok().json()[0]["models"][0]["deployed"]
+            .clone()
+    };
+    let first = deployed(&models::convolutions(16, 8, 1), &[]);
+    let second = deployed(&models::convolutions(16, 8, 2), &[]);
+    let again = deployed(&models::convolutions(16, 8, 2), &["--rebuild"]);
+    assert_eq!(again["release"], second["release"]);
+    assert!(again["build_ms"].is_u64(), "it was built again");
+    assert!(device.engine("net").exists());
+    assert_eq!(fs::read_dir(device.store("work")).expect("a folder").count(), 0);
+    let back = host.run(&["rollback", "here", "--json"]).ok().json();
+    assert_eq!(back[0]["to"], first["release"]);
+}
+
+#[test]
 fn a_hook_that_fails_brings_the_release_before_it_back() {
     require_rtx!();
     let config = "hooks:\n  good: {argv: [/bin/true]}\n  bad: {argv: [/bin/false]}\n".to_owned();

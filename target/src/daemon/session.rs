@@ -16,6 +16,9 @@ use super::Agent;
 use super::lock::Held;
 use crate::deploy::{self, Control};
 
+/// How much of a host's name is kept, in characters.
+const LONGEST_NAME: usize = 128;
+
 /// Serves a connection until the host closes it or says something that makes no sense.
 pub fn run(agent: &Arc<Agent>, stream: UnixStream) {
     let Ok(reading) = stream.try_clone() else { return };
@@ -72,7 +75,8 @@ impl Host {
             ));
             return Err(FrameError::Closed);
         }
-        self.who = host.name;
+        // The name ends up in other people's terminals.
+        self.who = host.name.chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect();
         Ok(())
     }
 

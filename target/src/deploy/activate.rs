@@ -18,13 +18,14 @@ pub fn switch(
 ) -> Result<(), Failure> {
     let model = &manifest.model;
     let before = store.current(model)?;
-    store.activate(model, release, previous.filter(|previous| *previous != release))?;
+    // What is activated once more, after a forced rebuild, keeps its way back.
+    let previous = if before == Some(release) { way_back(store, manifest, release)? } else { previous };
+    store.activate(model, release, previous)?;
     let Some(hook) = manifest.hook.as_ref().and_then(|name| config.hooks.get(name)) else { return Ok(()) };
     let Err(problem) = run_hook(hook, store, manifest, release) else { return Ok(()) };
     match before {
         Some(before) => {
-            let way_back = store.release(model, before)?.and_then(|release| release.activation?.previous);
-            store.activate(model, before, way_back)?;
+            store.activate(model, before, way_back(store, manifest, before)?)?;
             // The application may hold the new engine by now: tell it again. This failure is reported already.
             let _ = run_hook(hook, store, manifest, before);
         }
@@ -38,6 +39,11 @@ pub fn switch(
     .with_hint(
         "run the hook's program on the device by hand; the agent's configuration names it under `hooks`",
     ))
+}
+
+/// Where a rollback from `release` would go.
+fn way_back(store: &Store, manifest: &Manifest, release: ReleaseId) -> Result<Option<ReleaseId>, Failure> {
+    Ok(store.release(&manifest.model, release)?.and_then(|release| release.activation?.previous))
 }
 
 fn run_hook(hook: &Hook, store: &Store, manifest: &Manifest, release: ReleaseId) -> Result<(), String> {

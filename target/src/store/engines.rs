@@ -53,10 +53,12 @@ impl Store {
             }
             durable::write_json(&staging.join("build.json"), record)?;
             if target.exists() {
-                // A rebuild that the user forced: the old folder makes room for the new one.
-                fs::rename(&target, work.join("replaced"))?;
+                // A rebuild that the user forced. The active release may point here: the old engine and the new one
+                // change places in one step, and the old one goes with `work`.
+                durable::exchange(&staging, &target)
+            } else {
+                durable::rename(&staging, &target)
             }
-            durable::rename(&staging, &target)
         };
         commit().map_err(StoreError::io(&target))
     }

@@ -128,12 +128,15 @@ PY
 }
 
 # Real photographs: Debian's opencv-doc has some, among drawings and screenshots. The package is unpacked, not
-# installed: that needs no root, and slim images leave documentation out when they install. Sets PHOTO_SOURCE.
+# installed: that needs no root, and slim images leave documentation out when they install. Sets PHOTOS.
 need_photographs() {
-    PHOTO_SOURCE=/usr/share/doc/opencv-doc/examples/data
-    [ ! -f "$PHOTO_SOURCE/fruits.jpg" ] || return 0
-    PHOTO_SOURCE=$ROOT/.quickstart/opencv-doc
-    [ ! -f "$PHOTO_SOURCE/fruits.jpg" ] || return 0
+    local source
+    for source in /usr/share/doc/opencv-doc/examples/data "$ROOT/.quickstart/opencv-doc"; do
+        [ ! -f "$source/fruits.jpg" ] || {
+            choose_photographs "$source"
+            return
+        }
+    done
     note "unpacking photographs out of Debian's opencv-doc (96 MB to download)"
     local folder
     folder=$(mktemp -d "$ROOT/.quickstart/opencv-doc.XXXXXX")
@@ -143,6 +146,43 @@ need_photographs() {
     rm -f "$folder"/opencv-doc_*.deb
     [ -f "$folder/fruits.jpg" ] || die "opencv-doc has no photographs where they used to be"
     chmod 755 "$folder"
-    rm -rf "$PHOTO_SOURCE"
-    mv "$folder" "$PHOTO_SOURCE"
+    rm -rf "$source"
+    mv "$folder" "$source"
+    choose_photographs "$source"
+}
+
+# opencv-doc also holds drawings, checkerboards and screenshots; these are its photographs.
+choose_photographs() { # FROM
+    local name photo
+    PHOTOS=$ROOT/.quickstart/photos
+    mkdir -p "$ROOT/.quickstart/photos"
+    for name in HappyFish aero1 aero3 aloeL aloeR apple baboon board building butterfly ela_original fruits home leuvenA \
+        leuvenB licenseplate_motion messi5 orange squirrel_cls stuff text_defocus text_motion; do
+        photo=$1/$name.jpg
+        [ -f "$photo" ] || die "opencv-doc has no such photograph any more: $name.jpg"
+        [ -f "$ROOT/.quickstart/photos/$name.jpg" ] || cp "$photo" "$ROOT/.quickstart/photos/"
+    done
+}
+
+# A text detector (PP-OCRv4) out of a PyPI wheel: an ordinary trained network with dynamic height and width. Sets DETECTOR.
+need_detector() {
+    DETECTOR=$ROOT/.quickstart/models/detector.onnx
+    [ ! -s "$DETECTOR" ] || return 0
+    note "getting the text detector out of the PyPI package rapidocr-onnxruntime"
+    local folder
+    folder=$(mktemp -d "$ROOT/.quickstart/wheel.XXXXXX")
+    "$VENV/bin/python" -m pip download --quiet --disable-pip-version-check --no-deps -d "$folder" \
+        rapidocr-onnxruntime==1.4.4
+    mkdir -p "$ROOT/.quickstart/models"
+    "$VENV/bin/python" - "$folder"/*.whl "$DETECTOR.new" <<'PY'
+import sys
+import zipfile
+
+wheel, target = sys.argv[1:]
+with zipfile.ZipFile(wheel) as files:
+    name = next(n for n in files.namelist() if n.endswith("ch_PP-OCRv4_det_infer.onnx"))
+    open(target, "wb").write(files.read(name))
+PY
+    mv "$DETECTOR.new" "$DETECTOR"
+    rm -rf "$folder"
 }

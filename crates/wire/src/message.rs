@@ -55,8 +55,10 @@ pub enum Request {
         manifest: Box<Manifest>,
         /// Whether to take the lock.
         intent: Intent,
-        /// Build even if an engine with this key exists.
+        /// Build a new engine even if there is one already.
         rebuild: bool,
+        /// There is no table yet, and there will be one: plan as if it were here. Only for [`Intent::Look`].
+        table_promised: bool,
     },
     /// Bytes of a blob follow, from `offset` to `size`; answered with [`Reply::Stored`].
     Upload {
@@ -80,6 +82,8 @@ pub enum Request {
         model: ModelName,
         /// The release, by any unambiguous prefix of its hex digits; the previous one if absent.
         to: Option<String>,
+        /// Whether to switch, or only to say what would be switched.
+        intent: Intent,
     },
 }
 
@@ -164,11 +168,6 @@ pub enum Event {
         /// TensorRT's own words.
         text: String,
     },
-    /// Something was decided on the way.
-    Decision {
-        /// What, and why.
-        decision: Decision,
-    },
 }
 
 /// What became of the check against FP32.
@@ -229,6 +228,8 @@ pub struct ModelStatus {
     pub model: ModelName,
     /// The active release, if any.
     pub current: Option<ReleaseStatus>,
+    /// What is wrong with it, if its files on the device cannot be made sense of.
+    pub problem: Option<String>,
     /// Where `rollback` would go.
     pub previous: Option<ReleaseId>,
     /// The path applications open.
@@ -271,7 +272,7 @@ pub enum Reply {
     },
     /// A deployment is done.
     Deployed(Box<Deployed>),
-    /// An earlier release is active.
+    /// An earlier release is active, or would be.
     RolledBack {
         /// The release that was active.
         from: ReleaseId,

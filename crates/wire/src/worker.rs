@@ -33,8 +33,8 @@ pub struct BuildJob {
     pub table: Option<PathBuf>,
     /// What to build.
     pub plan: BuildPlan,
-    /// A folder of this job's own, for composed graphs.
-    pub scratch: PathBuf,
+    /// The library the plan was made for; with another one the job is refused.
+    pub tensorrt: TensorRt,
     /// Where to write the engine; the agent makes it durable.
     pub engine: PathBuf,
     /// Where to write TensorRT's log.

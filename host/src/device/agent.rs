@@ -146,7 +146,7 @@ impl Agent {
         model: &ModelName,
         to: Option<&str>,
     ) -> Result<(ReleaseId, ReleaseId, String), DeviceError> {
-        match self.ask(&Request::Rollback { model: model.clone(), to: to.map(str::to_owned) })? {
+        match self.ask(&Request::Rollback { model: model.clone(), to: to.map(str::to_owned), intent: Intent::Deploy })? {
             Reply::RolledBack { from, to, path } => Ok((from, to, path)),
             other => Err(self.confused(&other)),
         }
@@ -159,7 +159,7 @@ impl Agent {
         intent: Intent,
         rebuild: bool,
     ) -> Result<Proposal<'_>, DeviceError> {
-        let request = Request::Plan { manifest: Box::new(manifest.clone()), intent, rebuild };
+        let request = Request::Plan { manifest: Box::new(manifest.clone()), intent, rebuild, table_promised: false };
         match self.ask(&request)? {
             Reply::Planned(planned) => Ok(Proposal { agent: self, planned: *planned }),
             other => Err(self.confused(&other)),

@@ -197,7 +197,6 @@ fn carry_out(
             ui.say(format_args!("{label}: TensorRT: {text}"))
         }
         Event::Log { text, .. } => ui.detail(format_args!("{label}: TensorRT: {text}")),
-        Event::Decision { decision } => ui.say(format_args!("{label}: {decision}")),
     })?;
     Ok(deployed)
 }

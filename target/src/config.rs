@@ -18,6 +18,8 @@ pub struct Config {
     pub library_dirs: Vec<PathBuf>,
     /// Compute capability to build for if no CUDA driver answers (TensorRT-RTX only).
     pub build_for: Option<[u32; 2]>,
+    /// The worker's program and arguments; this program itself if empty.
+    pub worker: Vec<String>,
     /// Programs that the wire may name.
     pub hooks: BTreeMap<HookName, Hook>,
     /// Where facts about the device are read below; `/` on a real one.
@@ -51,6 +53,7 @@ struct File {
     socket: Option<PathBuf>,
     library_dirs: Vec<PathBuf>,
     build_for: Option<String>,
+    worker: Vec<String>,
     hooks: BTreeMap<HookName, Hook>,
     facts_root: Option<PathBuf>,
     build_timeout_minutes: Option<u64>,
@@ -87,6 +90,14 @@ pub enum ConfigError {
         /// The hook.
         name: HookName,
     },
+    /// A path that depends on where the agent was started.
+    #[error("`{key}` must be an absolute path, not: {}", path.display())]
+    Relative {
+        /// The key.
+        key: &'static str,
+        /// What the file says.
+        path: PathBuf,
+    },
     /// There is no place for the store.
     #[error("neither `store` nor the environment variable HOME says where to keep engines")]
     NoHome,
@@ -98,13 +109,16 @@ impl ConfigError {
         Some(match self {
             Self::Read { .. } => "give another file with `--config`".into(),
             Self::Parse { .. } => {
-                "the known keys are: store, socket, library-dirs, build-for, hooks, facts-root, \
-                                   build-timeout-minutes"
+                "the known keys are: store, socket, library-dirs, build-for, worker, hooks, \
+                                   facts-root, build-timeout-minutes"
                     .into()
             }
             Self::BuildFor { .. } => "quote it in the YAML file: `build-for: \"8.6\"`".into(),
             Self::EmptyHook { .. } => {
                 "give the program and its arguments: `argv: [systemctl, restart, app]`".into()
+            }
+            Self::Relative { .. } => {
+                "write the whole path, beginning with `/`; `~` is not expanded here".into()
             }
             Self::NoHome => "set `store` in the configuration".into(),
         })
@@ -149,6 +163,11 @@ impl Config {
         let socket = file
             .socket
             .unwrap_or_else(|| if is_system { SYSTEM_SOCKET.into() } else { store.join("agent.sock") });
+        for (key, path) in [("store", &store), ("socket", &socket)] {
+            if !path.is_absolute() {
+                return Err(ConfigError::Relative { key, path: path.clone() });
+            }
+        }
         if let Some((name, _)) = file.hooks.iter().find(|(_, hook)| hook.argv.is_empty()) {
             return Err(ConfigError::EmptyHook { name: name.clone() });
         }
@@ -157,6 +176,7 @@ impl Config {
             socket,
             library_dirs: file.library_dirs,
             build_for: file.build_for.map(|value| parse_capability(&value)).transpose()?,
+            worker: file.worker,
             hooks: file.hooks,
             facts_root: file.facts_root.unwrap_or_else(|| "/".into()),
             build_timeout: Duration::from_secs(60 * file.build_timeout_minutes.unwrap_or(120)),
@@ -193,9 +213,16 @@ mod tests {
     #[test]
     fn the_documented_reference_holds_every_key_and_nothing_else() {
         let text = include_str!("../../configs/agent.yaml");
-        for key in
-            ["store", "socket", "library-dirs", "build-for", "hooks", "facts-root", "build-timeout-minutes"]
-        {
+        for key in [
+            "store",
+            "socket",
+            "library-dirs",
+            "build-for",
+            "worker",
+            "hooks",
+            "facts-root",
+            "build-timeout-minutes",
+        ] {
             assert!(text.contains(&format!("{key}:")), "{key} is not documented");
         }
         resolve(text, true).unwrap();
@@ -207,6 +234,8 @@ mod tests {
             ("stor: /x", "configuration is wrong"),
             ("build-for: \"eight\"", "eight"),
             ("hooks: {restart: {argv: []}}", "restart"),
+            ("store: ~/engines", "~/engines"),
+            ("socket: agent.sock", "agent.sock"),
         ] {
             let error = resolve(text, false).unwrap_err();
             assert!(error.to_string().contains(words), "{error}");

@@ -1,16 +1,19 @@
 //! Runs a worker process: one job in, events out, and a failure for every way it can end otherwise.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use trt_wire::message::Event;
 use trt_wire::worker::{Job, WorkerEvent};
 use trt_wire::{Failure, FailureCode, Retry};
+
+use crate::config::Config;
 
 /// When to stop a worker that does not stop by itself.
 #[derive(Debug, Clone)]
@@ -29,30 +32,67 @@ impl Limits {
 }
 
 const POLL: Duration = Duration::from_millis(100);
+const GRACE: Duration = Duration::from_secs(2);
 const LONGEST_LINE: u64 = 1 << 20;
 const STDERR_TAIL: usize = 2_000;
 
 /// Runs `job` to its end. Events go to `sink`; the last event, or what went wrong, is the result.
-pub fn run(job: &Job, limits: &Limits, mut sink: impl FnMut(Event)) -> Result<WorkerEvent, Failure> {
+pub fn run(
+    config: &Config,
+    job: &Job,
+    limits: &Limits,
+    mut sink: impl FnMut(Event),
+) -> Result<WorkerEvent, Failure> {
     let mut worker =
-        spawn().map_err(|error| died(format!("the worker could not be started: {error}"), ""))?;
+        spawn(config).map_err(|error| died(format!("the worker could not be started: {error}"), ""))?;
     converse(&mut worker, job, limits, &mut sink)
 }
 
-/// A child that does not outlive its job, however that ends.
+/// A child that does not outlive its job, however that ends, nor does anything it started.
 struct Worker(Child);
+
+impl Worker {
+    /// How it ended. A worker whose output is over has a moment to end by itself, which tells more than a kill.
+    fn end(&mut self, by_itself: bool) -> std::io::Result<ExitStatus> {
+        let deadline = Instant::now() + if by_itself { GRACE } else { Duration::ZERO };
+        while Instant::now() < deadline {
+            if let Some(status) = self.0.try_wait()? {
+                self.kill();
+                return Ok(status);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.kill();
+        self.0.wait()
+    }
+
+    fn kill(&self) {
+        // It leads a process group of its own, which is there until `wait`; a group that is gone needs no killing.
+        let _ = kill_process_group(Pid::from_child(&self.0), Signal::KILL);
+    }
+}
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        let _ = self.0.kill();
+        self.kill();
         let _ = self.0.wait();
     }
 }
 
-fn spawn() -> std::io::Result<Worker> {
-    let program = std::env::current_exe()?;
-    let mut command = Command::new(program);
-    command.arg("worker").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+fn spawn(config: &Config) -> std::io::Result<Worker> {
+    let mut command = match &config.worker[..] {
+        // This very program, even if its file was replaced by an upgrade since it started.
+        [] => Command::new("/proc/self/exe"),
+        [program, arguments @ ..] => {
+            let mut command = Command::new(program);
+            command.args(arguments);
+            command
+        }
+    };
+    if config.worker.is_empty() {
+        command.arg("worker");
+    }
+    command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().map(Worker)
 }
 
@@ -96,10 +136,7 @@ fn converse(
                 .with_hint("raise `build-timeout-minutes` in the agent's configuration"));
         }
     };
-    if !ended.is_empty() {
-        let _ = child.kill();
-    }
-    let status = child.wait();
+    let status = worker.end(ended.is_empty());
     let stderr = talk.join().unwrap_or_default();
     let how = match (ended.is_empty(), sent, status) {
         (false, ..) => ended,

@@ -16,6 +16,8 @@ pub struct Options {
     pub config: String,
     /// Do not name TensorRT-RTX in the configuration.
     pub without_tensorrt: bool,
+    /// A shell script in place of the agent's own worker; see [`crate::worker`].
+    pub worker: Option<String>,
     /// Keep the store on a file system of this many MiB. Needs the right to mount, as root has.
     pub disk_mib: Option<u32>,
 }
@@ -41,6 +43,11 @@ impl Device {
         if !options.without_tensorrt {
             let dir = rtx_dir().map_or("/nonexistent".into(), |dir| dir.display().to_string());
             config.push_str(&format!("library-dirs: [\"{dir}\"]\nbuild-for: \"8.6\"\n"));
+        }
+        if let Some(script) = &options.worker {
+            let path = dir.path().join("worker.sh");
+            fs::write(&path, script).expect("a script");
+            config.push_str(&format!("worker: [sh, \"{}\"]\n", path.display()));
         }
         config.push_str(&options.config);
         fs::write(dir.path().join("agent.yaml"), config).expect("a configuration");
@@ -72,6 +79,14 @@ impl Device {
     /// The agent's socket.
     pub fn socket(&self) -> PathBuf {
         self.dir.path().join("agent.sock")
+    }
+
+    /// How many processes the agent has started that still run.
+    pub fn workers(&self) -> usize {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("the agent runs");
+        let children =
+            tasks.flatten().map(|task| fs::read_to_string(task.path().join("children")).unwrap_or_default());
+        children.map(|list| list.split_whitespace().count()).sum()
     }
 
     /// A path in the agent's store.

@@ -13,7 +13,7 @@ impl SmallDisk {
     pub fn is_possible() -> bool {
         let root = rustix::process::getuid().is_root();
         if !root {
-            eprintln!("skipped: mounting a small disk needs root");
+            crate::skip("mounting a small disk needs root");
         }
         root
     }

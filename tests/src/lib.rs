@@ -10,6 +10,7 @@ pub mod models;
 mod programs;
 mod sim;
 mod wire;
+pub mod worker;
 
 pub use device::{Device, Options};
 pub use disk::SmallDisk;
@@ -24,10 +25,16 @@ macro_rules! require_rtx {
     () => {
         match $crate::rtx_dir() {
             Some(dir) => dir,
-            None => {
-                eprintln!("skipped: no TensorRT-RTX; scripts/test installs it and sets TRT_RTX_LIB_DIR");
-                return;
-            }
+            None => return $crate::skip("no TensorRT-RTX; scripts/test installs it and sets TRT_RTX_LIB_DIR"),
         }
     };
+}
+
+/// Says why a test does not run here. Where everything is installed (`TRT_TESTS_MUST_RUN`) that is a failure.
+///
+/// # Panics
+/// If `TRT_TESTS_MUST_RUN` is set.
+pub fn skip(reason: &str) {
+    assert!(std::env::var_os("TRT_TESTS_MUST_RUN").is_none(), "this test must run: {reason}");
+    eprintln!("skipped: {reason}");
 }

@@ -18,7 +18,7 @@ impl Sim {
     /// Starts it, or says why this machine cannot.
     pub fn up() -> Option<Self> {
         if !Path::new("/usr/sbin/sshd").exists() {
-            eprintln!("skipped: no OpenSSH server; scripts/test installs it");
+            crate::skip("no OpenSSH server; scripts/test installs it");
             return None;
         }
         let sim =

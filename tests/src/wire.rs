@@ -61,8 +61,12 @@ impl Wire {
 
     /// Plans the deployment of one file and takes the lock.
     pub fn plan(&mut self, manifest: &Manifest) -> Planned {
-        let request =
-            Request::Plan { manifest: Box::new(manifest.clone()), intent: Intent::Deploy, rebuild: false, table_promised: false };
+        let request = Request::Plan {
+            manifest: Box::new(manifest.clone()),
+            intent: Intent::Deploy,
+            rebuild: false,
+            table_promised: false,
+        };
         match self.ask(&request) {
             Reply::Planned(planned) => *planned,
             other => panic!("no plan: {other:?}"),

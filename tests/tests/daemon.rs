@@ -6,7 +6,7 @@ use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use e2e::{Device, program};
+use e2e::{Device, Host, models, program};
 
 #[test]
 fn the_socket_is_for_user_and_group_only() {
@@ -54,4 +54,74 @@ fn a_second_agent_on_the_same_store_is_refused_with_a_hint() {
     assert!(!second.status.success());
     let words = String::from_utf8_lossy(&second.stderr);
     assert!(words.contains("another agent") && words.contains("hint:"), "{words}");
+}
+
+#[test]
+fn a_file_that_is_no_socket_is_not_removed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = dir.path().join("agent.yaml");
+    let precious = dir.path().join("precious");
+    fs::write(&precious, "content").expect("a file");
+    let text = format!("store: {0}/store\nsocket: {0}/precious\n", dir.path().display());
+    fs::write(&config, text).expect("a file");
+    let agent = Command::new(program("trt-agent"))
+        .arg("--config")
+        .arg(config)
+        .arg("daemon")
+        .output()
+        .expect("it runs");
+    assert!(!agent.status.success());
+    assert_eq!(fs::read_to_string(precious).expect("a file"), "content");
+}
+
+#[test]
+fn one_damaged_model_does_not_hide_the_others_and_is_not_up_to_date() {
+    e2e::require_rtx!();
+    let (device, host) = (Device::start(), Host::new());
+    host.write("net.onnx", models::convolutions(16, 8, 1));
+    let model =
+        |name| format!("  {name}: {{onnx: net.onnx, precision: fp32, verify: {{required: false}}}}\n");
+    host.fleet(&format!("{}{}", model("a"), model("b")), &device);
+    host.run(&["push", "here"]).ok();
+
+    let release = fs::read_link(device.store("models/a/current")).expect("a symlink");
+    fs::remove_dir_all(device.store("models/a").join(release)).expect("a release goes");
+    let status = host.run(&["status", "--json"]).ok().json();
+    assert!(
+        status[0]["models"][0]["problem"].as_str().is_some_and(|words| words.contains("is gone")),
+        "{status}"
+    );
+    assert!(status[0]["models"][1]["current"].is_object(), "{status}");
+    let again = host.run(&["push", "here", "--json"]).ok().json();
+    assert_eq!(again[0]["models"][0]["planned"]["action"], "activate");
+
+    fs::remove_file(device.engine("b")).expect("an engine goes");
+    let again = host.run(&["push", "here", "--json"]).ok().json();
+    assert_eq!(again[0]["models"][1]["planned"]["action"], "build");
+    assert!(device.engine("b").exists());
+}
+
+#[test]
+fn rollback_refuses_an_engine_of_another_tensorrt() {
+    e2e::require_rtx!();
+    let (device, host) = (Device::start(), Host::new());
+    let fleet = "  net: {onnx: net.onnx, precision: fp32, verify: {required: false}}\n";
+    host.fleet(fleet, &device);
+    for layers in [1, 2] {
+        host.write("net.onnx", models::convolutions(16, 8, layers));
+        host.run(&["push", "here"]).ok();
+    }
+    // What a JetPack upgrade leaves: the older release's engine was built by another version.
+    let engines = fs::read_dir(device.store("engines")).expect("a folder");
+    let current = fs::canonicalize(device.engine("net")).expect("an engine");
+    let older = engines
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| !current.starts_with(path))
+        .expect("two engines");
+    let record = fs::read_to_string(older.join("build.json")).expect("a record");
+    let mut record: serde_json::Value = serde_json::from_str(&record).expect("JSON");
+    record["built"]["tensorrt"]["version"] = serde_json::json!([1, 0, 0]);
+    fs::write(older.join("build.json"), record.to_string()).expect("a record");
+    host.run(&["rollback", "here"]).fails(5, &["TensorRT-RTX 1.0.0", "push the model again"]);
 }

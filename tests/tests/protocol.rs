@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
-use e2e::{Device, Host, Options, SmallDisk, Wire, models, require_rtx};
+use e2e::{Device, Host, Options, SmallDisk, Wire, models, require_rtx, worker};
 use trt_wire::frame::{self, FrameError, MAX_FRAME};
 use trt_wire::message::{Action, Hello, PROTOCOL, Reply, Request};
 use trt_wire::{BlobId, FailureCode};
@@ -150,7 +150,7 @@ fn an_upload_cut_off_by_a_killed_agent_continues_where_it_stopped() {
     assert!(device.engine("net").exists());
 }
 
-/// Starts a push of a model that takes TensorRT a while, and returns when the device builds.
+/// Starts a push to a device that takes its time, and returns when it builds.
 fn push_until_it_builds(host: &Host) -> std::process::Child {
     let mut push = host.start(&["push", "here", "--no-progress"]);
     let mut lines = BufReader::new(push.stderr.take().expect("stderr is piped")).lines();
@@ -160,16 +160,11 @@ fn push_until_it_builds(host: &Host) -> std::process::Child {
     push
 }
 
-fn workers_of(device: &Device) -> usize {
-    let tasks = fs::read_to_string(format!("/proc/{0}/task/{0}/children", device.pid())).unwrap_or_default();
-    tasks.split_whitespace().count()
-}
-
 #[test]
 fn an_agent_killed_in_mid_build_leaves_nothing_and_builds_at_the_next_push() {
     require_rtx!();
-    let (mut device, host) = (Device::start(), Host::new());
-    host.write("net.onnx", models::convolutions(256, 96, 24));
+    let (mut device, host) = (Device::with(&worker::slow(2)), Host::new());
+    host.write("net.onnx", models::convolutions(16, 8, 1));
     host.fleet(FP32, &device);
     let mut push = push_until_it_builds(&host);
     device.kill_and_restart();
@@ -183,16 +178,17 @@ fn an_agent_killed_in_mid_build_leaves_nothing_and_builds_at_the_next_push() {
 #[test]
 fn ctrl_c_cancels_the_build_on_the_device_at_once() {
     require_rtx!();
-    let (device, host) = (Device::start(), Host::new());
-    host.write("net.onnx", models::convolutions(256, 96, 24));
+    let (device, host) = (Device::with(&worker::slow(2)), Host::new());
+    host.write("net.onnx", models::convolutions(16, 8, 1));
     host.fleet(FP32, &device);
     let mut push = push_until_it_builds(&host);
+    assert_eq!(device.workers(), 1);
     let pid = rustix::process::Pid::from_child(&push);
     let since = Instant::now();
     rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("the push runs");
     assert_eq!(push.wait().expect("the push ends").code(), Some(130));
     assert!(since.elapsed() < Duration::from_secs(3), "it took {:?}", since.elapsed());
-    assert_eq!(workers_of(&device), 0, "no worker goes on");
+    assert_eq!(device.workers(), 0, "no worker goes on");
     assert!(device.journal().contains("cancelled"), "{}", device.journal());
     assert_eq!(fs::read_dir(device.store("work")).expect("a folder").count(), 0);
 }
@@ -200,8 +196,8 @@ fn ctrl_c_cancels_the_build_on_the_device_at_once() {
 #[test]
 fn a_host_that_vanishes_in_mid_build_gets_its_engine_kept_and_not_activated() {
     require_rtx!();
-    let (device, host) = (Device::start(), Host::new());
-    host.write("net.onnx", models::convolutions(256, 96, 24));
+    let (device, host) = (Device::with(&worker::slow(2)), Host::new());
+    host.write("net.onnx", models::convolutions(16, 8, 1));
     host.fleet(FP32, &device);
     let mut push = push_until_it_builds(&host);
     push.kill().expect("the push runs");
@@ -247,4 +243,50 @@ fn a_full_disk_is_refused_before_the_upload_and_reported_during_it() {
     }
     fs::remove_file(filler).expect("the filler goes");
     host.run(&["push", "here"]).ok();
+}
+
+#[test]
+fn whatever_becomes_of_a_worker_is_a_failure_and_never_the_end_of_the_agent() {
+    let cases = [
+        ("kill -KILL $$", "memory"),
+        ("kill -SEGV $$", "signal 11"),
+        ("echo 'munmap_chunk(): invalid pointer' >&2; exit 3", "invalid pointer"),
+        ("echo Segmentation fault; sleep 60", "said something unexpected"),
+        ("exec >&-; sleep 60", "killed"),
+        (
+            "echo '{\"worker\":\"probed\",\"tensorrt\":{\"Err\":\"x\"},\"gpu\":{\"Err\":\"x\"},\"cuda_driver\":null}'",
+            "something else than a build",
+        ),
+    ];
+    for (script, words) in cases {
+        let (device, host) = (Device::with(&worker::simulated(script)), Host::new());
+        host.write("net.onnx", models::convolutions(16, 8, 1));
+        host.fleet(FP32, &device);
+        let run = host.run(&["push", "here"]);
+        assert_eq!(run.code, 5, "{script}: {}", run.stderr);
+        assert!(run.stderr.contains(words), "{script}: {}", run.stderr);
+        assert_eq!(device.workers(), 0, "{script}");
+        assert_eq!(fs::read_dir(device.store("work")).expect("a folder").count(), 0);
+        host.run(&["status", "here"]).ok();
+    }
+}
+
+#[test]
+fn a_cancel_after_the_build_stops_the_hook_and_brings_back_what_was_active() {
+    require_rtx!();
+    let config = "hooks:\n  slow: {argv: [sleep, \"20\"]}\n".to_owned();
+    let (device, host) = (Device::with(&Options { config, ..Default::default() }), Host::new());
+    host.write("net.onnx", models::convolutions(16, 8, 1));
+    host.fleet(FP32, &device);
+    let first = host.run(&["push", "here", "--json"]).ok().json();
+    host.fleet(&format!("{FP32}    hook: slow\n"), &device);
+    let mut push = host.start(&["push", "here", "--no-progress"]);
+    let mut lines = BufReader::new(push.stderr.take().expect("stderr is piped")).lines();
+    assert!(lines.any(|line| line.is_ok_and(|line| line.contains("activates"))), "nothing is activated");
+    std::thread::spawn(move || lines.for_each(drop));
+    let pid = rustix::process::Pid::from_child(&push);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("the push runs");
+    assert_eq!(push.wait().expect("the push ends").code(), Some(130));
+    let status = host.run(&["status", "--json"]).ok().json();
+    assert_eq!(status[0]["models"][0]["current"]["release"], first[0]["models"][0]["deployed"]["release"]);
 }

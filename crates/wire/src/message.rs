@@ -58,6 +58,7 @@ pub enum Request {
         /// Build a new engine even if there is one already.
         rebuild: bool,
         /// There is no table yet, and there will be one: plan as if it were here. Only for [`Intent::Look`].
+        #[serde(default)]
         table_promised: bool,
     },
     /// Bytes of a blob follow, from `offset` to `size`; answered with [`Reply::Stored`].

@@ -5,6 +5,7 @@ mod session;
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -121,17 +122,28 @@ fn serve(config: Config) -> Result<(), DaemonError> {
     Ok(())
 }
 
-fn admit(agent: &Arc<Agent>, stream: UnixStream) {
-    if agent.connections.fetch_add(1, Ordering::Relaxed) >= MAX_CONNECTIONS {
-        agent.connections.fetch_sub(1, Ordering::Relaxed);
-        eprintln!("a connection was refused: {MAX_CONNECTIONS} are open");
-        return;
+/// One of the connections served at once; free again when dropped, even by a panic.
+struct Slot(Arc<Agent>);
+
+impl Slot {
+    fn take(agent: &Arc<Agent>) -> Option<Self> {
+        let taken = agent.connections.fetch_add(1, Ordering::Relaxed);
+        let slot = Self(Arc::clone(agent));
+        (taken < MAX_CONNECTIONS).then_some(slot)
     }
-    let agent = Arc::clone(agent);
-    std::thread::spawn(move || {
-        session::run(&agent, stream);
-        agent.connections.fetch_sub(1, Ordering::Relaxed);
-    });
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn admit(agent: &Arc<Agent>, stream: UnixStream) {
+    match Slot::take(agent) {
+        Some(slot) => drop(std::thread::spawn(move || session::run(&slot.0, stream))),
+        None => session::refuse(stream, MAX_CONNECTIONS),
+    }
 }
 
 /// Binds the socket for user and group only. A socket that nobody listens on is the remains of a killed daemon.
@@ -140,9 +152,16 @@ fn listen(path: &Path) -> Result<UnixListener, DaemonError> {
     if UnixStream::connect(path).is_ok() {
         return Err(DaemonError::InUse { path: path.to_owned() });
     }
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
+    match fs::symlink_metadata(path) {
+        Ok(meta) if meta.file_type().is_socket() => fs::remove_file(path).map_err(failed)?,
+        Ok(_) => {
+            return Err(failed(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "a file that is no socket is there",
+            )));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
     }
     path.parent().map_or(Ok(()), durable::create_dir).map_err(failed)?;
     let old = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o117));

@@ -1,10 +1,15 @@
 //! One connection: the agent's side of the conversation that `trt_wire::message` describes.
 
 use std::io::{BufReader, BufWriter};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use trt_wire::frame::{self, Frame, FrameError};
 use trt_wire::message::{
@@ -19,9 +24,42 @@ use crate::deploy::{self, Control};
 /// How much of a host's name is kept, in characters.
 const LONGEST_NAME: usize = 128;
 
+/// How long a host may stall in the middle of what it says, or not take what it is told.
+const STALL: Duration = Duration::from_secs(60);
+
+/// How long a host that holds the deployment lock may say nothing while nothing is under way.
+const IDLE: Duration = Duration::from_secs(120);
+
+/// How often a session with work under way looks whether it is done.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Sends a host away because too many others are here.
+pub fn refuse(stream: UnixStream, limit: usize) {
+    eprintln!("a connection was refused: {limit} are open");
+    let _ = stream.set_write_timeout(Some(TICK));
+    let host = Host { writer: Mutex::new(BufWriter::new(stream)), who: String::new() };
+    let busy =
+        Failure::new(FailureCode::Busy, Retry::Now, format!("the agent serves {limit} connections already"));
+    let _ = host.send(&hello());
+    host.reply(&Reply::Failed(busy.with_hint("try again in a moment")));
+}
+
+fn hello() -> Hello {
+    Hello {
+        protocol: PROTOCOL,
+        version: env!("CARGO_PKG_VERSION").into(),
+        features: vec![],
+        name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+    }
+}
+
 /// Serves a connection until the host closes it or says something that makes no sense.
 pub fn run(agent: &Arc<Agent>, stream: UnixStream) {
     let Ok(reading) = stream.try_clone() else { return };
+    // A host that stalls in mid-sentence, or does not listen, is as good as gone.
+    if stream.set_read_timeout(Some(STALL)).and_then(|()| stream.set_write_timeout(Some(STALL))).is_err() {
+        return;
+    }
     let mut reader = BufReader::with_capacity(256 << 10, reading);
     let mut host = Host { writer: Mutex::new(BufWriter::new(stream)), who: String::new() };
     let greeted = host.greet(&mut reader);
@@ -56,12 +94,7 @@ struct Host {
 impl Host {
     /// Both sides say who they are. A host with another protocol is told so and sent away.
     fn greet(&mut self, reader: &mut BufReader<UnixStream>) -> Result<(), FrameError> {
-        let mine = Hello {
-            protocol: PROTOCOL,
-            version: env!("CARGO_PKG_VERSION").into(),
-            features: vec![],
-            name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-        };
+        let mine = hello();
         self.send(&mine)?;
         let host: Hello = frame::read_message(reader)?;
         if host.protocol != PROTOCOL {
@@ -85,9 +118,21 @@ impl Host {
         frame::write_message(&mut *writer, message)
     }
 
-    /// Failing to write means that the host is gone, which reading will tell.
+    /// A reply too long for a frame is replaced by a word about it. Otherwise failing to write means that the host is
+    /// gone: the connection is closed, which reading will tell, and which makes later replies fail at once.
     fn reply(&self, reply: &Reply) {
-        let _ = self.send(reply);
+        let result = match self.send(reply) {
+            Err(FrameError::TooLong { len }) => {
+                let message =
+                    format!("the answer of {len} bytes is too long to be sent; the agent's files have it");
+                self.send(&Reply::Failed(Failure::new(FailureCode::Store, Retry::Never, message)))
+            }
+            other => other,
+        };
+        if result.is_err() {
+            let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = writer.get_ref().shutdown(Shutdown::Both);
+        }
     }
 }
 
@@ -116,6 +161,7 @@ struct Session<'a> {
 impl Session<'_> {
     fn serve(&mut self) -> Result<(), FrameError> {
         loop {
+            self.await_request()?;
             let request: Request = frame::read_message(&mut self.reader)?;
             if request == Request::Cancel {
                 // If nothing is under way, it was answered just before the host changed its mind.
@@ -125,20 +171,52 @@ impl Session<'_> {
                 continue;
             }
             self.join();
-            let result = match request {
-                Request::Facts => Ok(Reply::Facts { facts: Box::new(self.agent.gatherer.gather()) }),
-                Request::Status => self.status(),
-                Request::Plan { manifest, intent, rebuild } => self.plan(*manifest, intent, rebuild),
-                Request::Upload { blob, size, offset } => self.upload(blob, size, offset)?,
-                Request::Deploy { expect } => match self.deploy(expect) {
-                    Ok(()) => continue,
-                    Err(failure) => Err(failure),
-                },
-                Request::Rollback { model, to } => self.rollback(&model, to.as_deref()),
-                Request::Cancel => continue,
-            };
-            self.host.reply(&result.unwrap_or_else(Reply::Failed));
+            if let Some(reply) = self.answer(request)? {
+                self.host.reply(&reply);
+            }
         }
+    }
+
+    /// Waits for the host to say something; a host that holds the lock and does nothing with it is sent away.
+    fn await_request(&mut self) -> Result<(), FrameError> {
+        let mut idle = Instant::now();
+        while self.reader.buffer().is_empty() {
+            let watched = self.held.is_some() || self.running.is_some();
+            let tick = Timespec { tv_sec: TICK.as_secs() as i64, tv_nsec: 0 };
+            let mut waits = [PollFd::new(self.reader.get_ref(), PollFlags::IN)];
+            match poll(&mut waits, watched.then_some(&tick)) {
+                Ok(0) => {}
+                Ok(_) => return Ok(()),
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(error) => return Err(FrameError::Io(error.into())),
+            }
+            if self.running.as_ref().is_some_and(|running| !running.thread.is_finished()) {
+                idle = Instant::now();
+            }
+            if idle.elapsed() > IDLE {
+                return Err(FrameError::Io(std::io::ErrorKind::TimedOut.into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The reply, unless a thread of its own will send it. Failures are replies; errors end the conversation.
+    fn answer(&mut self, request: Request) -> Result<Option<Reply>, FrameError> {
+        let result = match request {
+            Request::Facts => Ok(Reply::Facts { facts: Box::new(self.agent.gatherer.gather()) }),
+            Request::Status => self.status(),
+            Request::Plan { manifest, intent, rebuild, table_promised } => {
+                self.plan(*manifest, intent, rebuild, table_promised)
+            }
+            Request::Upload { blob, size, offset } => self.upload(blob, size, offset)?,
+            Request::Deploy { expect } => match self.deploy(expect) {
+                Ok(()) => return Ok(None),
+                Err(failure) => Err(failure),
+            },
+            Request::Cancel => return Ok(None),
+            Request::Rollback { model, to, intent } => self.rollback(&model, to.as_deref(), intent),
+        };
+        Ok(Some(result.unwrap_or_else(Reply::Failed)))
     }
 
     /// The host is gone. A build under way is finished, since it may have taken an hour; it is not activated.
@@ -149,15 +227,10 @@ impl Session<'_> {
         self.join();
     }
 
+    /// Waits for the work under way. Its thread has caught its own panics.
     fn join(&mut self) {
-        if let Some(running) = self.running.take()
-            && running.thread.join().is_err()
-        {
-            self.host.reply(&Reply::Failed(Failure::new(
-                FailureCode::Store,
-                Retry::Now,
-                "the deployment ended in a panic; the agent's log has the place",
-            )));
+        if let Some(running) = self.running.take() {
+            let _ = running.thread.join();
         }
     }
 
@@ -168,16 +241,23 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn plan_now(&self, manifest: &Manifest, rebuild: bool) -> Result<Planned, Failure> {
-        deploy::plan(manifest, rebuild, &self.agent.config, &self.agent.store, &self.agent.gatherer)
+    fn plan_now(&self, manifest: &Manifest, rebuild: bool, promised: bool) -> Result<Planned, Failure> {
+        let agent = self.agent;
+        deploy::plan(manifest, rebuild, promised, &agent.config, &agent.store, &agent.gatherer)
     }
 
-    fn plan(&mut self, manifest: Manifest, intent: Intent, rebuild: bool) -> Result<Reply, Failure> {
-        let mut planned = self.plan_now(&manifest, rebuild)?;
+    fn plan(
+        &mut self,
+        manifest: Manifest,
+        intent: Intent,
+        rebuild: bool,
+        promised: bool,
+    ) -> Result<Reply, Failure> {
+        let mut planned = self.plan_now(&manifest, rebuild, promised && intent == Intent::Look)?;
         if intent == Intent::Deploy && planned.action != Action::Nothing {
             self.lock()?;
             // Whoever held the lock until now may have changed what is to be done.
-            planned = self.plan_now(&manifest, rebuild)?;
+            planned = self.plan_now(&manifest, rebuild, false)?;
             self.pending = Some(Pending { manifest, rebuild, engine: planned.engine });
         }
         Ok(Reply::Planned(Box::new(planned)))
@@ -213,7 +293,7 @@ impl Session<'_> {
         let Some(Pending { manifest, rebuild, engine }) = self.pending.take() else {
             return refuse(FailureCode::BadRequest, "nothing was planned on this connection");
         };
-        let planned = self.plan_now(&manifest, rebuild)?;
+        let planned = self.plan_now(&manifest, rebuild, false)?;
         if planned.engine != expect || engine != expect {
             return refuse(FailureCode::PlanChanged, "the device changed since the plan was made");
         }
@@ -224,7 +304,14 @@ impl Session<'_> {
         let (agent, host, job) = (Arc::clone(self.agent), Arc::clone(&self.host), control.clone());
         let thread = std::thread::spawn(move || {
             let sink = |event| host.reply(&Reply::Event(event));
-            let result = deploy::run(&manifest, &planned, &host.who, &agent.config, &agent.store, &job, sink);
+            let run = || deploy::run(&manifest, &planned, &host.who, &agent.config, &agent.store, &job, sink);
+            let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+                let message = "the deployment ended in a panic; the agent's log has the place";
+                Err(Failure::new(FailureCode::Store, Retry::Now, message))
+            });
+            if result.as_ref().is_err_and(|failure| failure.code == FailureCode::PlanChanged) {
+                agent.gatherer.forget();
+            }
             host.reply(&result.map_or_else(Reply::Failed, |deployed| Reply::Deployed(Box::new(deployed))));
         });
         self.running = Some(Running { control, thread });
@@ -232,35 +319,47 @@ impl Session<'_> {
     }
 
     fn status(&self) -> Result<Reply, Failure> {
-        let store = &self.agent.store;
-        let mut models = Vec::new();
-        for model in store.models()? {
-            let current = match store.current(&model)? {
-                Some(id) => store.release(&model, id)?,
-                None => None,
-            };
-            let record = current.as_ref().map(|release| store.engine(release.engine)).transpose()?.flatten();
-            models.push(ModelStatus {
-                current: current.zip(record).map(|(release, record)| ReleaseStatus {
-                    release: release.id,
-                    engine: release.engine,
-                    precision: record.plan.precision,
-                    mode: record.plan.mode,
-                    tensorrt: record.built.tensorrt.to_string(),
-                    engine_bytes: record.built.engine_bytes,
-                    verify: release.verify,
-                    activated: release.activation.map(|activation| activation.time),
-                }),
-                previous: store.previous(&model)?,
-                path: store.engine_path(&model).display().to_string(),
-                model,
-            });
-        }
+        let models = self.agent.store.models()?.into_iter().map(|model| self.model_status(model)).collect();
         Ok(Reply::Status { models, busy: self.agent.lock.holder() })
     }
 
-    fn rollback(&mut self, model: &ModelName, to: Option<&str>) -> Result<Reply, Failure> {
-        self.lock()?;
-        deploy::rollback(model, to, &self.host.who, &self.agent.config, &self.agent.store)
+    /// One model; files that make no sense are its problem and not that of the others.
+    fn model_status(&self, model: ModelName) -> ModelStatus {
+        let store = &self.agent.store;
+        let path = store.engine_path(&model).display().to_string();
+        let look = || {
+            let Some(id) = store.current(&model)? else { return Ok((None, None)) };
+            let gone = |what: String| Failure::new(FailureCode::NotFound, Retry::AfterFix, what);
+            let release =
+                store.release(&model, id)?.ok_or_else(|| gone(format!("the active release {id} is gone")))?;
+            let record = store
+                .engine(release.engine)?
+                .ok_or_else(|| gone(format!("the engine of the active release {id} is gone")))?;
+            let current = ReleaseStatus {
+                release: release.id,
+                engine: release.engine,
+                precision: record.plan.precision,
+                mode: record.plan.mode,
+                tensorrt: record.built.tensorrt.to_string(),
+                engine_bytes: record.built.engine_bytes,
+                verify: release.verify,
+                activated: release.activation.map(|activation| activation.time),
+            };
+            Ok::<_, Failure>((Some(current), store.previous(&model)?))
+        };
+        match look() {
+            Ok((current, previous)) => ModelStatus { model, current, problem: None, previous, path },
+            Err(failure) => {
+                ModelStatus { model, current: None, problem: Some(failure.message), previous: None, path }
+            }
+        }
+    }
+
+    fn rollback(&mut self, model: &ModelName, to: Option<&str>, intent: Intent) -> Result<Reply, Failure> {
+        if intent == Intent::Deploy {
+            self.lock()?;
+        }
+        let (agent, facts) = (self.agent, self.agent.gatherer.gather());
+        deploy::rollback(model, to, intent, &self.host.who, &agent.config, &agent.store, &facts)
     }
 }

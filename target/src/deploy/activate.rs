@@ -1,6 +1,7 @@
 //! The switch, and the hook that tells the application.
 
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use trt_wire::{Failure, FailureCode, Manifest, ReleaseId, Retry};
@@ -8,26 +9,39 @@ use trt_wire::{Failure, FailureCode, Manifest, ReleaseId, Retry};
 use crate::config::{Config, Hook};
 use crate::store::Store;
 
-/// Makes `release` the active one and runs the model's hook. If the hook fails, what was active before is active again.
+/// The hook a manifest names, as the device's configuration defines it.
+pub fn hook_of<'a>(manifest: &Manifest, config: &'a Config) -> Result<Option<&'a Hook>, Failure> {
+    let Some(name) = &manifest.hook else { return Ok(None) };
+    let known = || config.hooks.keys().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+    config.hooks.get(name).map(Some).ok_or_else(|| {
+        Failure::new(FailureCode::NotFound, Retry::AfterFix, format!("no such hook on the device: {name}"))
+            .with_hint(format!("define it under `hooks` in the agent's configuration; it has: [{}]", known()))
+    })
+}
+
+/// Makes `release` the active one and runs the model's hook. If the hook fails or is cancelled, what was active before
+/// is active again.
 pub fn switch(
     store: &Store,
     config: &Config,
     manifest: &Manifest,
     release: ReleaseId,
     previous: Option<ReleaseId>,
+    cancel: &AtomicBool,
 ) -> Result<(), Failure> {
     let model = &manifest.model;
+    let hook = hook_of(manifest, config)?;
     let before = store.current(model)?;
-    // What is activated once more, after a forced rebuild, keeps its way back.
+    // What is activated once more keeps its way back.
     let previous = if before == Some(release) { way_back(store, manifest, release)? } else { previous };
     store.activate(model, release, previous)?;
-    let Some(hook) = manifest.hook.as_ref().and_then(|name| config.hooks.get(name)) else { return Ok(()) };
-    let Err(problem) = run_hook(hook, store, manifest, release) else { return Ok(()) };
+    let Some(hook) = hook else { return Ok(()) };
+    let Err(problem) = run_hook(hook, store, manifest, release, cancel) else { return Ok(()) };
     match before {
         Some(before) => {
             store.activate(model, before, way_back(store, manifest, before)?)?;
             // The application may hold the new engine by now: tell it again. This failure is reported already.
-            let _ = run_hook(hook, store, manifest, before);
+            let _ = run_hook(hook, store, manifest, before, &AtomicBool::new(false));
         }
         None => store.deactivate(model)?,
     }
@@ -46,8 +60,15 @@ fn way_back(store: &Store, manifest: &Manifest, release: ReleaseId) -> Result<Op
     Ok(store.release(&manifest.model, release)?.and_then(|release| release.activation?.previous))
 }
 
-fn run_hook(hook: &Hook, store: &Store, manifest: &Manifest, release: ReleaseId) -> Result<(), String> {
-    let mut child = Command::new(&hook.argv[0])
+fn run_hook(
+    hook: &Hook,
+    store: &Store,
+    manifest: &Manifest,
+    release: ReleaseId,
+    cancel: &AtomicBool,
+) -> Result<(), String> {
+    let program = &hook.argv[0];
+    let mut child = Command::new(program)
         .args(&hook.argv[1..])
         .env("TRT_MODEL", manifest.model.as_str())
         .env("TRT_RELEASE", release.full())
@@ -55,19 +76,21 @@ fn run_hook(hook: &Hook, store: &Store, manifest: &Manifest, release: ReleaseId)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn()
-        .map_err(|error| format!("`{}` could not be started: {error}", hook.argv[0]))?;
+        .map_err(|error| format!("`{program}` could not be started: {error}"))?;
     let deadline = Instant::now() + Duration::from_secs(hook.timeout);
-    loop {
+    let stopped = loop {
         match child.try_wait() {
             Ok(Some(status)) if status.success() => return Ok(()),
-            Ok(Some(status)) => return Err(format!("`{}` ended with {status}", hook.argv[0])),
-            Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(20)),
-            Ok(None) => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(format!("`{}` was killed after {} seconds", hook.argv[0], hook.timeout));
+            Ok(Some(status)) => return Err(format!("`{program}` ended with {status}")),
+            Ok(None) if cancel.load(Ordering::Relaxed) => break format!("`{program}` was cancelled"),
+            Ok(None) if Instant::now() >= deadline => {
+                break format!("`{program}` was killed after {} seconds", hook.timeout);
             }
-            Err(error) => return Err(format!("`{}` could not be waited for: {error}", hook.argv[0])),
+            Ok(None) => std::thread::sleep(Duration::from_millis(20)),
+            Err(error) => break format!("`{program}` could not be waited for: {error}"),
         }
-    }
+    };
+    let _ = child.kill();
+    let _ = child.wait();
+    Err(stopped)
 }

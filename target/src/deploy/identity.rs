@@ -12,6 +12,7 @@ const COMPOSER: u32 = 1;
 #[derive(Serialize)]
 struct Ingredients<'a> {
     composer: u32,
+    generation: u32,
     files: &'a [FileEntry],
     table: Option<BlobId>,
     plan: &'a BuildPlan,
@@ -21,11 +22,14 @@ struct Ingredients<'a> {
 }
 
 /// The key of the engine that this plan would give. The reasons for the plan are no part of it.
-pub fn engine_key(manifest: &Manifest, plan: &BuildPlan, facts: &DeviceFacts) -> EngineKey {
+///
+/// A forced rebuild makes the next `generation`: engines never change, so that it needs a key of its own.
+pub fn engine_key(manifest: &Manifest, plan: &BuildPlan, facts: &DeviceFacts, generation: u32) -> EngineKey {
     let plan = BuildPlan { decisions: Vec::<Decision>::new(), ..plan.clone() };
     let uses_table = matches!(plan.mode, QuantMode::Implicit | QuantMode::Explicit);
     let ingredients = Ingredients {
         composer: COMPOSER,
+        generation,
         files: &manifest.files,
         table: manifest.table.as_ref().filter(|_| uses_table).map(|table| table.blob),
         plan: &plan,

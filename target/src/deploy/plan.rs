@@ -3,9 +3,9 @@
 use std::path::{Component, Path};
 
 use trt_wire::message::{Action, Missing, Planned};
-use trt_wire::{BuildPlan, DeviceFacts, Failure, FailureCode, Manifest, QuantMode, Retry};
+use trt_wire::{BuildPlan, DeviceFacts, EngineKey, Failure, FailureCode, Manifest, QuantMode, Retry};
 
-use super::identity;
+use super::{activate, identity};
 use crate::config::Config;
 use crate::facts::Gatherer;
 use crate::store::Store;
@@ -14,27 +14,31 @@ use crate::store::Store;
 const BUILD_SPACE: u64 = 3;
 
 /// Decides; changes nothing.
+///
+/// `table_promised` plans for a table that is not there yet; such a plan cannot be carried out.
 pub fn plan(
     manifest: &Manifest,
     rebuild: bool,
+    table_promised: bool,
     config: &Config,
     store: &Store,
     gatherer: &Gatherer,
 ) -> Result<Planned, Failure> {
     check(manifest, config)?;
     let facts = gatherer.gather();
-    let plan = trt_plan::plan(&manifest.summary, manifest.table.is_some(), &manifest.build, &facts).map_err(
-        |error| Failure {
+    let has_table = manifest.table.is_some() || table_promised;
+    let plan =
+        trt_plan::plan(&manifest.summary, has_table, &manifest.build, &facts).map_err(|error| Failure {
             hint: error.hint(),
             ..Failure::new(FailureCode::Unplannable, Retry::AfterFix, error.to_string())
-        },
-    )?;
+        })?;
     check_abilities(manifest, &plan)?;
-    let engine = identity::engine_key(manifest, &plan, &facts);
+    let engine = newest_or_next(manifest, &plan, &facts, rebuild, store)?;
     let release = identity::release_id(manifest, engine);
     let current = store.current(&manifest.model)?;
-    let has_engine = store.engine(engine)?.is_some() && !rebuild;
-    let action = match (has_engine, current == Some(release)) {
+    let has_engine = store.engine(engine)?.is_some();
+    let is_active = current == Some(release) && store.release(&manifest.model, release)?.is_some();
+    let action = match (has_engine, is_active) {
         (true, true) => Action::Nothing,
         (true, false) => Action::Activate,
         (false, _) => Action::Build,
@@ -53,6 +57,28 @@ pub fn plan(
         last_build_ms: store.last_build_ms(&manifest.model),
         facts,
     })
+}
+
+/// The key of the newest engine of this plan that is here; of the one after it for a forced rebuild.
+fn newest_or_next(
+    manifest: &Manifest,
+    plan: &BuildPlan,
+    facts: &DeviceFacts,
+    rebuild: bool,
+    store: &Store,
+) -> Result<EngineKey, Failure> {
+    let mut newest = identity::engine_key(manifest, plan, facts, 0);
+    if store.engine(newest)?.is_none() {
+        return Ok(newest);
+    }
+    for generation in 1.. {
+        let next = identity::engine_key(manifest, plan, facts, generation);
+        if store.engine(next)?.is_none() {
+            return Ok(if rebuild { next } else { newest });
+        }
+        newest = next;
+    }
+    Ok(newest)
 }
 
 /// The manifest comes from outside: its paths and names must stay within what they may name.
@@ -74,18 +100,7 @@ fn check(manifest: &Manifest, config: &Config) -> Result<(), Failure> {
             return refuse(format!("a file of the manifest lies outside the model's folder: {}", file.path));
         }
     }
-    if let Some(hook) = manifest.hook.as_ref().filter(|hook| !config.hooks.contains_key(*hook)) {
-        let known: Vec<&str> = config.hooks.keys().map(|name| name.as_str()).collect();
-        return Err(Failure::new(
-            FailureCode::NotFound,
-            Retry::AfterFix,
-            format!("no such hook on the device: {hook}"),
-        )
-        .with_hint(format!(
-            "define it under `hooks` in the agent's configuration; it has: [{}]",
-            known.join(", ")
-        )));
-    }
+    activate::hook_of(manifest, config)?;
     Ok(())
 }
 
@@ -116,8 +131,9 @@ fn missing(manifest: &Manifest, store: &Store) -> Vec<Missing> {
 }
 
 fn check_space(manifest: &Manifest, missing: &[Missing], facts: &DeviceFacts) -> Result<(), Failure> {
-    let upload: u64 = missing.iter().map(|part| part.size - part.have).sum();
-    let inputs: u64 = manifest.blobs().values().sum();
+    let sum = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(0u64, u64::saturating_add);
+    let upload = sum(&mut missing.iter().map(|part| part.size - part.have));
+    let inputs = sum(&mut manifest.blobs().into_values());
     let needed = upload.saturating_add(inputs.saturating_mul(BUILD_SPACE));
     if needed <= facts.disk_free {
         return Ok(());

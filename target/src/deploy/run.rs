@@ -17,10 +17,23 @@ use crate::supervise::{self, Limits};
 /// How others influence a deployment under way.
 #[derive(Debug, Clone, Default)]
 pub struct Control {
-    /// Stop now, leave nothing behind.
+    /// Stop now: a build leaves nothing behind, a finished engine is kept, a hook under way is undone.
     pub cancel: Arc<AtomicBool>,
     /// The host is gone: finish and keep the engine, but activate nothing that nobody watches.
     pub detached: Arc<AtomicBool>,
+}
+
+impl Control {
+    /// Why nothing should be activated any more.
+    fn stopped(&self) -> Option<&'static str> {
+        if self.cancel.load(Ordering::Relaxed) {
+            Some("the deployment was cancelled")
+        } else if self.detached.load(Ordering::Relaxed) {
+            Some("the host went away")
+        } else {
+            None
+        }
+    }
 }
 
 /// Builds if the plan says so, then activates. All that happens is told to `sink` and to the journal.
@@ -37,7 +50,7 @@ pub fn run(
     let mut build_ms = None;
     if planned.action == Action::Build {
         let result = build(manifest, planned, config, store, control, &mut sink);
-        journal(store, who, "build", manifest, planned, &result)?;
+        journal(store, who, "build", manifest, planned, &result);
         let built = result?;
         build_ms = Some(built.wall_ms);
     }
@@ -50,21 +63,19 @@ pub fn run(
     })?;
     decisions.extend(record.built.decisions.iter().cloned());
 
-    if control.detached.load(Ordering::Relaxed) {
-        let lost = Err(Failure::new(
-            FailureCode::Cancelled,
-            Retry::Now,
-            "the host went away; the engine is kept and not activated",
-        ));
-        journal(store, who, "activate", manifest, planned, &lost)?;
-        return lost;
+    if let Some(words) = control.stopped() {
+        let message = format!("{words}; the engine is kept and not activated");
+        let stopped = Err(Failure::new(FailureCode::Cancelled, Retry::Now, message));
+        journal(store, who, "activate", manifest, planned, &stopped);
+        return stopped;
     }
     let verify =
         VerifyOutcome::NotVerified { because: "this version of the agent cannot run engines yet".into() };
     store.add_release(planned.release, manifest, planned.engine, &verify)?;
     sink(Event::Phase { phase: Phase::Activate });
-    let result = activate::switch(store, config, manifest, planned.release, store.current(&manifest.model)?);
-    journal(store, who, "activate", manifest, planned, &result)?;
+    let previous = store.current(&manifest.model)?;
+    let result = activate::switch(store, config, manifest, planned.release, previous, &control.cancel);
+    journal(store, who, "activate", manifest, planned, &result);
     result?;
     Ok(Deployed {
         release: planned.release,
@@ -77,6 +88,7 @@ pub fn run(
     })
 }
 
+/// What happened has happened: a journal that cannot be written is the daemon's own trouble and goes to its log.
 fn journal<T>(
     store: &Store,
     who: &str,
@@ -84,7 +96,7 @@ fn journal<T>(
     manifest: &Manifest,
     planned: &Planned,
     result: &Result<T, Failure>,
-) -> Result<(), Failure> {
+) {
     let text = result.as_ref().err().map_or_else(|| "ok".to_owned(), ToString::to_string);
     let entry = Entry {
         time: now(),
@@ -95,7 +107,7 @@ fn journal<T>(
         engine: Some(planned.engine),
         result: &text,
     };
-    Ok(store.record(&entry)?)
+    store.record_or_log(&entry);
 }
 
 /// A folder that is gone when the build is over, however it ends.
@@ -126,7 +138,7 @@ fn build(
     let (engine, log) = (job.engine.clone(), job.log.clone());
 
     let limits = Limits { timeout: config.build_timeout, cancel: Arc::clone(&control.cancel) };
-    let built = match supervise::run(&Job::Build(Box::new(job)), &limits, sink) {
+    let built = match supervise::run(config, &Job::Build(Box::new(job)), &limits, sink) {
         Ok(WorkerEvent::Done(built)) => built,
         Ok(_) => {
             let message = "the worker answered something else than a build";
@@ -137,10 +149,6 @@ fn build(
             return Err(failure);
         }
     };
-    if planned.facts.tensorrt.as_ref() != Ok(&built.tensorrt) {
-        let message = format!("the engine was built by {}, not by the TensorRT of the plan", built.tensorrt);
-        return Err(Failure::new(FailureCode::PlanChanged, Retry::Now, message).with_hint("push again"));
-    }
     let record = BuildRecord {
         key: planned.engine,
         model: manifest.model.clone(),
@@ -166,13 +174,16 @@ fn job(
     for file in &manifest.files {
         store.link_blob(file.blob, &model_dir.join(&file.path))?;
     }
+    let tensorrt = planned.facts.tensorrt.clone().map_err(|reason| {
+        Failure::new(FailureCode::NoTensorRt, Retry::AfterFix, format!("the plan has no TensorRT: {reason}"))
+    })?;
     let needs_table = planned.plan.mode == QuantMode::Explicit || planned.plan.mode == QuantMode::Implicit;
     Ok(BuildJob {
         library_dirs: config.library_dirs.clone(),
         model: model_dir.join(&manifest.files[0].path),
         table: manifest.table.as_ref().filter(|_| needs_table).map(|table| store.blob_path(table.blob)),
         plan: planned.plan.clone(),
-        scratch: work.join("scratch"),
+        tensorrt,
         engine: work.join("engine.plan"),
         log: work.join("log"),
     })

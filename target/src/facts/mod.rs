@@ -61,11 +61,9 @@ impl Gatherer {
     /// The driver's answer, else what the configuration says to build for.
     fn gpu(&self, asked: Result<Gpu, String>) -> Result<Gpu, String> {
         asked.or_else(|reason| match self.config.build_for {
-            Some(compute_capability) => Ok(Gpu {
-                name: format!("no GPU ({reason})"),
-                compute_capability,
-                source: GpuSource::Configuration,
-            }),
+            Some(compute_capability) => {
+                Ok(Gpu { name: "none".into(), compute_capability, source: GpuSource::Configuration })
+            }
             None => Err(reason),
         })
     }
@@ -81,17 +79,22 @@ impl Gatherer {
             return probe.clone();
         }
         let job = Job::Probe { library_dirs: self.config.library_dirs.clone() };
-        let probe = match supervise::run(&job, &supervise::Limits::probe(), |_| {}) {
+        let probe = match supervise::run(&self.config, &job, &supervise::Limits::probe(), |_| {}) {
             Ok(WorkerEvent::Probed(probe)) => probe,
             Ok(_) => unanswered("the worker answered something else than a probe"),
             Err(failure) => unanswered(&failure.message),
         };
-        *last = probe
-            .tensorrt
-            .as_ref()
-            .ok()
-            .and_then(|found| Some((FileStamp::of(&found.library)?, probe.clone())));
+        // What failed may work the next time: the driver may come up later than the agent.
+        *last = match (&probe.tensorrt, &probe.gpu) {
+            (Ok(found), Ok(_)) => FileStamp::of(&found.library).map(|stamp| (stamp, probe.clone())),
+            _ => None,
+        };
         probe
+    }
+
+    /// Asks again the next time, since another library than expected was found.
+    pub fn forget(&self) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 

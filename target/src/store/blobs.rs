@@ -36,6 +36,10 @@ impl Store {
         let mut file = file.map_err(StoreError::io(&path))?;
         let mut hasher = blake3::Hasher::new();
         let have = hash_into(&mut file, &mut hasher).map_err(StoreError::io(&path))?;
+        if have > size {
+            // Whatever this is, it is not the beginning of that blob.
+            fs::remove_file(&path).map_err(StoreError::io(&path))?;
+        }
         if have != offset || have > size {
             return Err(StoreError::Offset { offset, have });
         }

@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use rustix::fs::{CWD, RenameFlags};
 use serde::Serialize;
 
 /// Makes the entries of a folder durable.
@@ -51,14 +50,6 @@ pub fn create_dir(dir: &Path) -> io::Result<()> {
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
     sync_dir(parent(to)?)
-}
-
-/// Lets two files or folders change places in one step, durably. Needs a file system that can, as ext4, xfs, btrfs and
-/// tmpfs do.
-pub fn exchange(one: &Path, other: &Path) -> io::Result<()> {
-    rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?;
-    sync_dir(parent(one)?)?;
-    sync_dir(parent(other)?)
 }
 
 /// Points `link` to `target` in one step; a reader sees the old target or the new one.

@@ -1,6 +1,7 @@
 //! Engines by key: built once, never changed.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -34,10 +35,16 @@ impl Store {
         self.root.join("engines").join(key.full())
     }
 
-    /// The record of a complete engine.
+    /// The record of a complete engine; `None` if there is no record, or no engine of the recorded length beside it.
     pub fn engine(&self, key: EngineKey) -> Result<Option<BuildRecord>> {
-        let path = self.engine_dir(key).join("build.json");
-        if path.exists() { read_json(&path).map(Some) } else { Ok(None) }
+        let dir = self.engine_dir(key);
+        let path = dir.join("build.json");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let record: BuildRecord = read_json(&path)?;
+        let length = fs::metadata(dir.join("engine.plan")).map(|meta| meta.len());
+        Ok(length.is_ok_and(|length| length == record.built.engine_bytes).then_some(record))
     }
 
     /// Takes a finished engine and its log out of `work` into the store. The folder appears complete or not at all.
@@ -52,12 +59,10 @@ impl Store {
                 fs::File::open(staging.join(name))?.sync_all()?;
             }
             durable::write_json(&staging.join("build.json"), record)?;
-            if target.exists() {
-                // A rebuild that the user forced. The active release may point here: the old engine and the new one
-                // change places in one step, and the old one goes with `work`.
-                durable::exchange(&staging, &target)
-            } else {
-                durable::rename(&staging, &target)
+            // What is there without being complete (`Store::engine` says no) was damaged by other hands.
+            match fs::remove_dir_all(&target) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => durable::rename(&staging, &target),
             }
         };
         commit().map_err(StoreError::io(&target))

@@ -111,6 +111,7 @@ impl From<StoreError> for Failure {
                 .with_hint("the damaged upload was discarded; push again"),
             StoreError::Offset { .. } | StoreError::Size { .. } => {
                 Self::new(FailureCode::BadRequest, Retry::Now, message)
+                    .with_hint("push again; the upload continues with what the device has")
             }
             StoreError::Damaged { .. } => Self::new(FailureCode::Store, Retry::AfterFix, message)
                 .with_hint("remove the named file or its folder on the device and push again"),

@@ -21,9 +21,14 @@ pub fn run(job: &BuildJob, output: &Output) -> Result<Built, Failure> {
     let started = Instant::now();
     let library = Library::open(&probe::search_path(&job.library_dirs))
         .map_err(|error| failure(FailureCode::NoTensorRt, &error, error.hint()))?;
+    let found = probe::describe(&library);
+    if found != job.tensorrt {
+        let message = format!("the plan was made for {}, and now there is {found}", job.tensorrt);
+        return Err(Failure::new(FailureCode::PlanChanged, Retry::Now, message).with_hint("push again"));
+    }
     output.event(Event::Phase { phase: Phase::Compose });
     let composed = compose::run(job, library.version())?;
-    log_to(&library, job, output)?;
+    log_to(&library, job, &composed.notes, output)?;
     let builder = Builder::new(&library).map_err(build_failed)?;
 
     output.event(Event::Phase { phase: Phase::Parse });
@@ -49,7 +54,7 @@ pub fn run(job: &BuildJob, output: &Output) -> Result<Built, Failure> {
         )
     })?;
     Ok(Built {
-        tensorrt: probe::describe(&library),
+        tensorrt: found,
         engine_bytes: engine.len() as u64,
         wall_ms: started.elapsed().as_millis() as u64,
         peak_rss: peak_rss(),
@@ -120,9 +125,13 @@ fn report_progress(config: &mut BuilderConfig, output: &Output) -> Result<(), Fa
     }
 }
 
-/// Everything TensorRT says goes to the log file; warnings and errors go to the host as well.
-fn log_to(library: &Library, job: &BuildJob, output: &Output) -> Result<(), Failure> {
-    let file = File::create(&job.log).map_err(|error| failure(FailureCode::Store, &error, None))?;
+/// Everything TensorRT says goes to the log file, after our own notes; warnings and errors go to the host as well.
+fn log_to(library: &Library, job: &BuildJob, notes: &[String], output: &Output) -> Result<(), Failure> {
+    let failed = |error| failure(FailureCode::Store, &error, None);
+    let mut file = File::create(&job.log).map_err(failed)?;
+    for note in notes {
+        writeln!(file, "[agent] {note}").map_err(failed)?;
+    }
     let file = Arc::new(Mutex::new(file));
     let output = output.clone();
     library.set_logger(move |severity, text| {

@@ -96,7 +96,7 @@ fn external_data_travels_with_the_model_and_a_new_table_leaves_it_where_it_is() 
 }
 
 #[test]
-fn a_forced_rebuild_keeps_the_way_back() {
+fn a_forced_rebuild_is_a_release_of_its_own() {
     require_rtx!();
     let (device, host) = (Device::start(), Host::new());
     let deployed = |model: &[u8], arguments: &[&str]| {
@@ -108,12 +108,16 @@ fn a_forced_rebuild_keeps_the_way_back() {
     let first = deployed(&models::convolutions(16, 8, 1), &[]);
     let second = deployed(&models::convolutions(16, 8, 2), &[]);
     let again = deployed(&models::convolutions(16, 8, 2), &["--rebuild"]);
-    assert_eq!(again["release"], second["release"]);
+    assert_ne!(again["release"], second["release"], "engines never change: a rebuild is another release");
     assert!(again["build_ms"].is_u64(), "it was built again");
     assert!(device.engine("net").exists());
     assert_eq!(fs::read_dir(device.store("work")).expect("a folder").count(), 0);
-    let back = host.run(&["rollback", "here", "--json"]).ok().json();
-    assert_eq!(back[0]["to"], first["release"]);
+    let plain = host.run(&["push", "here", "--json"]).ok().json();
+    assert_eq!(plain[0]["models"][0]["planned"]["action"], "nothing", "the newest engine counts");
+    for release in [second, first] {
+        let back = host.run(&["rollback", "here", "--json"]).ok().json();
+        assert_eq!(back[0]["to"], release["release"]);
+    }
 }
 
 #[test]

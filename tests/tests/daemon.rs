@@ -96,8 +96,8 @@ fn one_damaged_model_does_not_hide_the_others_and_is_not_up_to_date() {
     assert_eq!(again[0]["models"][0]["planned"]["action"], "activate");
 
     fs::remove_file(device.engine("b")).expect("an engine goes");
-    let again = host.run(&["push", "here", "--json"]).ok().json();
-    assert_eq!(again[0]["models"][1]["planned"]["action"], "build");
+    let again = host.run(&["push", "here", "--model", "b", "--json"]).ok().json();
+    assert_eq!(again[0]["models"][0]["planned"]["action"], "build");
     assert!(device.engine("b").exists());
 }
 

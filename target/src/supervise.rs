@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -79,10 +80,15 @@ impl Drop for Worker {
     }
 }
 
+/// This very program, even if its file was replaced by an upgrade since it started. The link is the last resort, since
+/// under user-mode emulation it leads to the emulator.
+fn this_program() -> PathBuf {
+    std::env::current_exe().ok().filter(|path| path.exists()).unwrap_or_else(|| "/proc/self/exe".into())
+}
+
 fn spawn(config: &Config) -> std::io::Result<Worker> {
     let mut command = match &config.worker[..] {
-        // This very program, even if its file was replaced by an upgrade since it started.
-        [] => Command::new("/proc/self/exe"),
+        [] => Command::new(this_program()),
         [program, arguments @ ..] => {
             let mut command = Command::new(program);
             command.args(arguments);

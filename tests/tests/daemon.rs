@@ -125,3 +125,37 @@ fn rollback_refuses_an_engine_of_another_tensorrt() {
     fs::write(older.join("build.json"), record.to_string()).expect("a record");
     host.run(&["rollback", "here"]).fails(5, &["TensorRT-RTX 1.0.0", "push the model again"]);
 }
+
+#[test]
+fn an_agent_whose_program_was_replaced_goes_on_building() {
+    let Some(library) = e2e::rtx_dir() else { return e2e::skip("no TensorRT-RTX") };
+    let dir = tempfile::tempdir().expect("a folder");
+    let (copy, config) = (dir.path().join("trt-agent"), dir.path().join("agent.yaml"));
+    fs::copy(program("trt-agent"), &copy).expect("a copy");
+    let text = format!(
+        "store: {0}/store\nsocket: {0}/agent.sock\nlibrary-dirs: [\"{1}\"]\nbuild-for: \"8.6\"\n",
+        dir.path().display(),
+        library.display()
+    );
+    fs::write(&config, text).expect("a file");
+    let mut agent = Command::new(&copy)
+        .arg("--config")
+        .arg(&config)
+        .arg("daemon")
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let socket = dir.path().join("agent.sock");
+    while !socket.exists() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    fs::remove_file(&copy).expect("the program goes");
+    let host = Host::new();
+    host.write("net.onnx", models::convolutions(16, 8, 1));
+    let models = "models: {net: {onnx: net.onnx, precision: fp32, verify: {required: false}}}";
+    host.write("trt-deploy.yaml", format!("{models}\ndevices: {{here: {{socket: {}}}}}\n", socket.display()));
+    let run = host.run(&["push", "here"]);
+    agent.kill().expect("it runs");
+    agent.wait().expect("it ends");
+    run.ok();
+}

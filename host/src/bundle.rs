@@ -43,6 +43,10 @@ impl BundleError {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Model { path, source: OnnxError::NotFound { .. } } => Some(format!(
+                "check the path {}; in a fleet file, relative paths start at that file",
+                path.display()
+            )),
             Self::Model { source, .. } => source.hint(),
             Self::Read { path, .. } => Some(format!("check that {} exists and may be read", path.display())),
             Self::Name { .. } => Some("rename the file".into()),
@@ -50,9 +54,9 @@ impl BundleError {
     }
 }
 
-/// Reads and checks the model's ONNX.
-pub fn load(model: &Model) -> Result<Onnx, BundleError> {
-    Onnx::load(&model.onnx).map_err(|source| BundleError::Model { path: model.onnx.clone(), source })
+/// Reads and checks a model's ONNX.
+pub fn load(onnx: &Path) -> Result<Onnx, BundleError> {
+    Onnx::load(onnx).map_err(|source| BundleError::Model { path: onnx.to_owned(), source })
 }
 
 /// A manifest and where the bytes of its blobs are.

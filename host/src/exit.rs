@@ -58,9 +58,14 @@ pub fn show(error: &anyhow::Error) {
     for (depth, line) in lines.iter().enumerate() {
         eprintln!("{} {line}", if depth == 0 { "error:" } else { "  because:" });
     }
-    if let Some((Some(hint), _)) = error.chain().find_map(classify) {
+    if let Some(hint) = hint_of(error) {
         eprintln!("  hint: {hint}");
     }
+}
+
+/// What the user can do about an error.
+pub fn hint_of(error: &anyhow::Error) -> Option<String> {
+    error.chain().find_map(classify).and_then(|(hint, _)| hint)
 }
 
 /// The exit code that fits an error.
@@ -71,13 +76,21 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
     error.chain().find_map(classify).map_or(Exit::Failure, |(_, exit)| exit)
 }
 
-fn is_interrupted(error: &anyhow::Error) -> bool {
+/// Whether Ctrl-C is the reason.
+pub fn is_interrupted(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.is::<Interrupted>()
-            || matches!(cause.downcast_ref(), Some(DeviceError::Interrupted(_)))
             || matches!(cause.downcast_ref(), Some(TransportError::Interrupted))
-            || matches!(cause.downcast_ref(), Some(InstallError::Interrupted(_)))
             || matches!(cause.downcast_ref(), Some(CalibrateError::Interrupted(_)))
+            // A transparent error hides what is in it from the chain.
+            || matches!(
+                cause.downcast_ref(),
+                Some(DeviceError::Interrupted(_) | DeviceError::Transport(TransportError::Interrupted))
+            )
+            || matches!(
+                cause.downcast_ref(),
+                Some(InstallError::Interrupted(_) | InstallError::Transport(TransportError::Interrupted))
+            )
     })
 }
 

@@ -4,18 +4,16 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{Context, connect, failed_devices};
-use crate::device::{Access, reach};
+use super::{Context, Problem, on_each, select_or_all};
+use crate::device::{Access, Agent, DeviceError, Way, ask_secret, connect, reach};
 use crate::exit::Exit;
 use crate::fleet::{Address, Device, Fleet, Selector};
 use crate::install::{
     self, Binary, Elevation, Found, Hands, Install, InstallError, Mode, Plan, Root, Step, Survey,
 };
-use crate::transport::Transport;
 use crate::ui::Unit;
 
 /// Arguments of `agent`.
@@ -116,14 +114,16 @@ struct DeviceAgents {
     device: String,
     agents: Vec<Found>,
     answers: bool,
-    error: Option<String>,
+    error: Option<Problem>,
+    #[serde(skip)]
+    not_installed: bool,
 }
 
 /// Runs the verb.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     match &args.verb {
-        Verb::Install(args) => on_each(&args.targets, args.dry_run, context, |site| site.install(args)),
-        Verb::Uninstall(args) => on_each(&args.targets, args.dry_run, context, |site| site.uninstall(args)),
+        Verb::Install(args) => change(&args.targets, args.dry_run, context, |site| site.install(args)),
+        Verb::Uninstall(args) => change(&args.targets, args.dry_run, context, |site| site.uninstall(args)),
         Verb::Status(targets) => status(targets, context),
     }
 }
@@ -132,32 +132,28 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
 struct Site<'a> {
     context: &'a Context,
     device: &'a Device,
-    transport: Box<dyn Transport>,
+    way: Way,
     survey: Survey,
 }
 
-fn on_each(
+fn change(
     targets: &Targets,
     dry_run: bool,
     context: &Context,
     act: impl Fn(&mut Site) -> anyhow::Result<Outcome>,
 ) -> anyhow::Result<ExitCode> {
     let fleet = Fleet::load(&context.config)?;
+    let devices = fleet.select(&targets.targets, &targets.selector)?;
     let mut outcomes = Vec::new();
-    let mut errors = Vec::new();
-    for device in fleet.select(&targets.targets, &targets.selector)? {
-        context.interrupt.check()?;
-        let outcome = Site::enter(device, targets.access, context).and_then(|mut site| act(&mut site));
-        match outcome {
-            Ok(outcome) => outcomes.push(outcome),
-            Err(error) => errors.push((device.name.as_str(), error)),
-        }
-    }
+    let code = on_each(devices, context, |device| {
+        outcomes.push(act(&mut Site::enter(device, targets.access, context)?)?);
+        Ok(())
+    });
     context.ui.json(&outcomes)?;
-    if dry_run && errors.is_empty() {
+    if dry_run && code == ExitCode::SUCCESS {
         context.ui.say("nothing was changed (--dry-run)");
     }
-    failed_devices(errors)
+    Ok(code)
 }
 
 impl<'a> Site<'a> {
@@ -165,9 +161,9 @@ impl<'a> Site<'a> {
         if matches!(device.address, Address::Local(_)) {
             return Err(InstallError::NotOverSsh { device: device.name.clone() }.into());
         }
-        let mut transport = reach(device, access, context)?;
-        let survey = Survey::take(transport.as_mut())?;
-        Ok(Self { context, device, transport, survey })
+        let mut way = reach(device, access, context)?;
+        let survey = Survey::take(way.transport.as_mut())?;
+        Ok(Self { context, device, way, survey })
     }
 
     fn install(&mut self, args: &InstallArgs) -> anyhow::Result<Outcome> {
@@ -219,7 +215,7 @@ impl<'a> Site<'a> {
         }
         let elevation = if plan.root { self.elevation()? } else { Elevation::None };
         let layout = self.survey.layout(plan.mode);
-        let mut hands = Hands::new(self.transport.as_mut(), elevation, &self.context.interrupt);
+        let mut hands = Hands::new(self.way.transport.as_mut(), elevation, &self.context.interrupt);
         if plan.root {
             hands.check_elevation(&self.survey.user)?;
         }
@@ -244,9 +240,8 @@ impl<'a> Site<'a> {
             Root::Password if !std::io::stdin().is_terminal() => Err(InstallError::NobodyToAsk),
             Root::Password => {
                 let question = format!("Password of {} on {} for sudo: ", self.survey.user, self.device.name);
-                rpassword::prompt_password(question)
-                    .map(Elevation::Password)
-                    .map_err(|_| InstallError::NobodyToAsk)
+                let password = ask_secret(&question, &self.context.interrupt)?;
+                password.map(Elevation::Password).ok_or(InstallError::NobodyToAsk)
             }
         }
     }
@@ -254,32 +249,39 @@ impl<'a> Site<'a> {
 
 fn status(targets: &Targets, context: &Context) -> anyhow::Result<ExitCode> {
     let fleet = Fleet::load(&context.config)?;
+    let devices = select_or_all(&fleet, &targets.targets, &targets.selector)?;
     let mut all = Vec::new();
-    let mut errors = Vec::new();
-    for device in super::select_or_all(&fleet, &targets.targets, &targets.selector)? {
-        context.interrupt.check()?;
-        let agents = match device.address {
-            // Behind a socket there is one agent, and only itself can say whether it runs.
-            Address::Local(_) => Vec::new(),
-            Address::Ssh(_) => match Site::enter(device, targets.access, context) {
-                Ok(site) => site.survey.installed().cloned().collect(),
-                Err(error) => {
-                    errors.push((device.name.as_str(), error));
-                    continue;
-                }
-            },
-        };
-        let answer = connect(device, targets.access, context);
-        let error = answer.as_ref().err().map(|error| format!("{:#}", anyhow::anyhow!(error.to_string())));
-        all.push(DeviceAgents { device: device.name.clone(), agents, answers: answer.is_ok(), error });
-    }
-    for device in &all {
-        show(device, context);
-    }
+    let code = on_each(devices, context, |device| {
+        let agents = agents_of(device, targets.access, context)?;
+        show(&agents, context);
+        all.push(agents);
+        Ok(())
+    });
     context.ui.json(&all)?;
     let silent = all.iter().any(|device| !device.answers);
-    let code = failed_devices(errors).context("some devices failed")?;
     Ok(if code == ExitCode::SUCCESS && silent { Exit::Findings.into() } else { code })
+}
+
+fn agents_of(device: &Device, access: Access, context: &Context) -> anyhow::Result<DeviceAgents> {
+    let (agents, answer) = match device.address {
+        // Behind a socket there is one agent, and only itself can say whether it runs.
+        Address::Local(_) => (Vec::new(), connect(device, access, context)),
+        Address::Ssh(_) => {
+            let site = Site::enter(device, access, context)?;
+            (site.survey.installed().cloned().collect(), Agent::greet(site.way, &context.interrupt))
+        }
+    };
+    // Without an answer because of Ctrl-C nothing is known.
+    context.interrupt.check()?;
+    let is_local = matches!(device.address, Address::Local(_));
+    let no_agent = matches!(answer, Err(DeviceError::NoAgent { .. }));
+    Ok(DeviceAgents {
+        device: device.name.clone(),
+        not_installed: no_agent && agents.is_empty() && !is_local,
+        agents,
+        answers: answer.is_ok(),
+        error: answer.err().map(|error| Problem::of(&error.into())),
+    })
 }
 
 fn show(status: &DeviceAgents, context: &Context) {
@@ -294,9 +296,12 @@ fn show(status: &DeviceAgents, context: &Context) {
     }
     match &status.error {
         None => ui.print(format_args!("{name}: answers")),
-        Some(_) if status.agents.is_empty() => {
+        Some(_) if status.not_installed => {
             ui.print(format_args!("{name}: no agent; `trt-deploy agent install {name}` installs one"));
         }
-        Some(error) => ui.print(format_args!("{name}: does not answer: {error}")),
+        Some(Problem { message, hint, .. }) => {
+            ui.print(format_args!("{name}: does not answer: {message}"));
+            hint.iter().for_each(|hint| ui.print(format_args!("  hint: {hint}")));
+        }
     }
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use self::template::{Host, ModelDraft, Preset, Template};
 use super::Context;
+use crate::bundle;
 use crate::fleet::{FleetError, images_at};
 
 /// Arguments of `init`.
@@ -74,7 +75,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
 fn draft(args: &Args, context: &Context) -> anyhow::Result<Template> {
     let folder = context.config.parent().unwrap_or(Path::new(""));
     let model = args.onnx.as_ref().map(|onnx| -> anyhow::Result<_> {
-        let model = trt_onnx::Model::load(onnx)?;
+        let model = bundle::load(onnx)?;
         Ok(ModelDraft {
             name: template::name_of(onnx),
             onnx: seen_from(folder, onnx)?,

@@ -15,11 +15,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use serde::Serialize;
+use trt_wire::Retry;
 
 use crate::cli::Global;
-use crate::device::{Access, Agent, DeviceError, reach};
+use crate::device::DeviceError;
 use crate::exit::{self, Exit};
-use crate::fleet::{Address, Device, Fleet, FleetError, Selector};
+use crate::fleet::{Device, Fleet, FleetError, Selector};
 use crate::interrupt::Interrupt;
 use crate::ui::Ui;
 
@@ -86,13 +88,22 @@ pub fn run(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Reaches a device and greets its agent.
-fn connect(device: &Device, access: Access, context: &Context) -> Result<Agent, DeviceError> {
-    let socket = match &device.address {
-        Address::Ssh(address) => address.agent_socket.as_deref(),
-        Address::Local(_) => None,
-    };
-    Agent::greet(reach(device, access, context)?, socket, &context.interrupt)
+/// What went wrong on a device, for programs.
+#[derive(Debug, Serialize)]
+pub struct Problem {
+    /// The error and its causes.
+    pub message: String,
+    /// What mends it.
+    pub hint: Option<String>,
+    /// Whether trying again can help.
+    pub retry: Retry,
+}
+
+impl Problem {
+    pub fn of(error: &anyhow::Error) -> Self {
+        let retry = error.downcast_ref().map_or(Retry::AfterFix, DeviceError::retry);
+        Self { message: format!("{error:#}"), hint: exit::hint_of(error), retry }
+    }
 }
 
 /// The devices named, or all of the fleet if none is.
@@ -107,13 +118,30 @@ fn select_or_all<'a>(
     fleet.select(targets, selectors)
 }
 
-/// Shows what failed on which device. Ctrl-C ends everything; otherwise the first failure gives the exit code.
-fn failed_devices(errors: Vec<(&str, anyhow::Error)>) -> anyhow::Result<ExitCode> {
-    let mut code = None;
-    for (device, error) in errors {
-        let error = error.context(format!("{device} failed"));
-        code.get_or_insert(exit::exit_of(&error));
-        exit::show(&error);
+/// Does `act` on one device after the other. What fails is shown at once and keeps no other device from its turn; Ctrl-C
+/// does. What `act` has collected by then is complete, so that the verb can still show it.
+///
+/// The exit code is 130 after Ctrl-C, otherwise that of the first failure.
+fn on_each<'a>(
+    devices: Vec<&'a Device>,
+    context: &Context,
+    mut act: impl FnMut(&'a Device) -> anyhow::Result<()>,
+) -> ExitCode {
+    let mut first = None;
+    let mut devices = devices.into_iter();
+    while !context.interrupt.is_raised() {
+        let Some(device) = devices.next() else { return first.map_or(ExitCode::SUCCESS, Exit::into) };
+        let Err(error) = act(device) else { continue };
+        if !exit::is_interrupted(&error) {
+            let error = error.context(format!("{} failed", device.name));
+            first.get_or_insert(exit::exit_of(&error));
+            exit::show(&error);
+        }
     }
-    Ok(code.map_or(ExitCode::SUCCESS, Exit::into))
+    let rest: Vec<&str> = devices.map(|device| device.name.as_str()).collect();
+    context.ui.say(match rest[..] {
+        [] => "interrupted".to_owned(),
+        _ => format!("interrupted; not begun: {}", rest.join(", ")),
+    });
+    Exit::Interrupted.into()
 }

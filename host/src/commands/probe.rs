@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use trt_wire::DeviceFacts;
 
-use super::{Context, connect, failed_devices};
-use crate::device::Access;
+use super::{Context, on_each, select_or_all};
+use crate::device::{Access, connect};
 use crate::fleet::{Fleet, Selector};
 use crate::ui::{Ui, bytes};
 
@@ -25,20 +25,16 @@ pub struct Args {
 /// Asks each device for its facts.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let fleet = Fleet::load(&context.config)?;
+    let devices = select_or_all(&fleet, &args.targets, &args.selector)?;
     let mut all = BTreeMap::new();
-    let mut errors = Vec::new();
-    for device in super::select_or_all(&fleet, &args.targets, &args.selector)? {
-        context.interrupt.check()?;
-        match connect(device, args.access, context).and_then(|mut agent| agent.facts()) {
-            Ok(facts) => {
-                show(&context.ui, &device.name, &facts);
-                all.insert(device.name.as_str(), facts);
-            }
-            Err(error) => errors.push((device.name.as_str(), error.into())),
-        }
-    }
+    let code = on_each(devices, context, |device| {
+        let facts = connect(device, args.access, context)?.facts()?;
+        show(&context.ui, &device.name, &facts);
+        all.insert(device.name.as_str(), facts);
+        Ok(())
+    });
     context.ui.json(&all)?;
-    failed_devices(errors)
+    Ok(code)
 }
 
 fn show(ui: &Ui, name: &str, facts: &DeviceFacts) {

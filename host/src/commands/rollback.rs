@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use serde::Serialize;
-use trt_wire::message::ModelStatus;
-use trt_wire::{ModelName, ReleaseId};
+use trt_wire::ModelName;
+use trt_wire::message::Intent;
 
-use super::{Context, connect, failed_devices};
-use crate::device::{Access, Agent};
+use super::{Context, on_each};
+use crate::device::{Access, DeviceError, RollBack, connect};
 use crate::fleet::{Device, Fleet, Selector};
 
 /// Arguments of `rollback`.
@@ -32,14 +32,13 @@ pub struct Args {
     access: Access,
 }
 
-/// What was done to one model of one device.
+/// What was done to one model of one device, or would be.
 #[derive(Debug, Serialize)]
 struct Done<'a> {
     device: &'a str,
     model: ModelName,
-    from: Option<ReleaseId>,
-    to: Option<String>,
-    path: String,
+    #[serde(flatten)]
+    change: RollBack,
 }
 
 /// Rolls back on one device after the other.
@@ -47,54 +46,40 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let fleet = Fleet::load(&context.config)?;
     let wanted = args.model.iter().map(|name| Ok(fleet.model(name)?.name.clone()));
     let wanted = wanted.collect::<anyhow::Result<Vec<_>>>()?;
+    let devices = fleet.select(&args.targets, &args.selector)?;
     let mut done = Vec::new();
-    let mut errors = Vec::new();
-    for device in fleet.select(&args.targets, &args.selector)? {
-        context.interrupt.check()?;
+    let code = on_each(devices, context, |device| {
         let models = device.models.iter().filter(|name| wanted.is_empty() || wanted.contains(name));
-        if let Err(error) = roll_back(device, models, args, context, &mut done) {
-            errors.push((device.name.as_str(), error));
-        }
-    }
+        Ok(roll_back(device, models, args, context, &mut done)?)
+    });
     context.ui.json(&done)?;
-    failed_devices(errors)
+    Ok(code)
 }
 
+/// Looks at all models before it switches any: if one cannot go back, all stay.
 fn roll_back<'a, 'm>(
     device: &'a Device,
     models: impl Iterator<Item = &'m ModelName>,
     args: &Args,
     context: &Context,
     done: &mut Vec<Done<'a>>,
-) -> anyhow::Result<()> {
+) -> Result<(), DeviceError> {
     let mut agent = connect(device, args.access, context)?;
-    for model in models {
-        let (device, ui) = (device.name.as_str(), &context.ui);
-        if args.dry_run {
-            let status = status_of(&mut agent, model)?;
-            let from =
-                status.as_ref().and_then(|status| status.current.as_ref()).map(|current| current.release);
-            let previous = status.as_ref().and_then(|status| status.previous).map(|id| id.to_string());
-            let to = args.to.clone().or(previous);
-            let way = |id: Option<String>| id.unwrap_or_else(|| "none".into());
-            ui.print(format_args!(
-                "{device} {model}: would go from {} to {}",
-                way(from.map(|id| id.to_string())),
-                way(to.clone())
-            ));
-            let path = status.map_or_else(String::new, |status| status.path);
-            done.push(Done { device, model: model.clone(), from, to, path });
-            continue;
-        }
-        let (from, to, path) = agent.rollback(model, args.to.as_deref())?;
-        ui.print(format_args!("{device} {model}: release {to} is active again, instead of {from}"));
-        ui.print(format_args!("  {path}"));
-        done.push(Done { device, model: model.clone(), from: Some(from), to: Some(to.full()), path });
+    let looks = models.map(|model| Ok((model, agent.rollback(model, args.to.as_deref(), Intent::Look)?)));
+    let looks = looks.collect::<Result<Vec<_>, DeviceError>>()?;
+    let (device, ui) = (device.name.as_str(), &context.ui);
+    for (model, look) in looks {
+        let change = if args.dry_run {
+            ui.print(format_args!("{device} {model}: would go from release {} to {}", look.from, look.to));
+            look
+        } else {
+            let change = agent.rollback(model, args.to.as_deref(), Intent::Deploy)?;
+            let RollBack { from, to, path } = &change;
+            ui.print(format_args!("{device} {model}: release {to} is active again, instead of {from}"));
+            ui.print(format_args!("  {path}"));
+            change
+        };
+        done.push(Done { device, model: model.clone(), change });
     }
     Ok(())
-}
-
-fn status_of(agent: &mut Agent, model: &ModelName) -> anyhow::Result<Option<ModelStatus>> {
-    let (models, _) = agent.status()?;
-    Ok(models.into_iter().find(|status| status.model == *model))
 }

@@ -7,9 +7,9 @@ use serde::Serialize;
 use trt_wire::message::{Busy, ModelStatus};
 
 use super::push::report::verified;
-use super::{Context, connect, failed_devices};
-use crate::device::{Access, DeviceError};
-use crate::fleet::{Device, Fleet, Selector};
+use super::{Context, Problem, on_each, select_or_all};
+use crate::device::{Access, connect};
+use crate::fleet::{Fleet, Selector};
 use crate::ui::bytes;
 
 /// Arguments of `status`.
@@ -29,65 +29,63 @@ struct DeviceStatus<'a> {
     device: &'a str,
     models: Vec<ModelStatus>,
     busy: Option<Busy>,
-    error: Option<String>,
+    error: Option<Problem>,
 }
 
-/// Asks each device; one that cannot be reached is shown as such.
+/// Asks each device; one that does not answer has its row, too.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let fleet = Fleet::load(&context.config)?;
-    let devices = super::select_or_all(&fleet, &args.targets, &args.selector)?;
+    let devices = select_or_all(&fleet, &args.targets, &args.selector)?;
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
         .set_header(["DEVICE", "MODEL", "RELEASE", "ENGINE", "TENSORRT", "VERIFIED"]);
     let mut all = Vec::new();
-    let mut errors = Vec::new();
-    for device in devices {
-        context.interrupt.check()?;
-        let (models, busy) = match ask(device, args.access, context) {
+    let code = on_each(devices, context, |device| {
+        let name = device.name.as_str();
+        let answer = connect(device, args.access, context).and_then(|mut agent| agent.status());
+        let (models, busy) = match answer {
             Ok(answer) => answer,
             Err(error) => {
-                table.add_row([device.name.as_str(), "-", "unreachable"]);
-                let text = Some(error.to_string());
-                all.push(DeviceStatus { device: &device.name, models: vec![], busy: None, error: text });
-                errors.push((device.name.as_str(), error.into()));
-                continue;
+                table.add_row([name, "-", if error.is_unreachable() { "unreachable" } else { "failed" }]);
+                let error = error.into();
+                let problem = Some(Problem::of(&error));
+                all.push(DeviceStatus { device: name, models: vec![], busy: None, error: problem });
+                return Err(error);
             }
         };
         if models.is_empty() {
-            table.add_row([device.name.as_str(), "-", "no models"]);
+            table.add_row([name, "-", "no models"]);
         }
-        models.iter().for_each(|model| add_row(&mut table, device, model));
+        for model in &models {
+            table.add_row(row(name, model));
+            if let Some(problem) = &model.problem {
+                context.ui.warn(format_args!("{name} {}: {problem}", model.model));
+            }
+        }
         if let Some(Busy { who, seconds }) = &busy {
-            context.ui.say(format_args!("{}: {who} has been deploying for {seconds} s", device.name));
+            context.ui.say(format_args!("{name}: {who} has been deploying for {seconds} s"));
         }
-        all.push(DeviceStatus { device: &device.name, models, busy, error: None });
-    }
+        all.push(DeviceStatus { device: name, models, busy, error: None });
+        Ok(())
+    });
     context.ui.print(table.trim_fmt());
     context.ui.json(&all)?;
-    failed_devices(errors)
+    Ok(code)
 }
 
-fn ask(
-    device: &Device,
-    access: Access,
-    context: &Context,
-) -> Result<(Vec<ModelStatus>, Option<Busy>), DeviceError> {
-    connect(device, access, context)?.status()
-}
-
-fn add_row(table: &mut Table, device: &Device, model: &ModelStatus) {
-    let name = model.model.to_string();
-    let cells = match &model.current {
-        Some(current) => [
-            device.name.clone(),
+fn row(device: &str, model: &ModelStatus) -> Vec<String> {
+    let (device, name) = (device.to_owned(), model.model.to_string());
+    match &model.current {
+        Some(current) => vec![
+            device,
             name,
             current.release.to_string(),
             format!("{} {}", current.precision, bytes(current.engine_bytes)),
             current.tensorrt.clone(),
             verified(&current.verify),
         ],
-        None => [device.name.clone(), name, "none active".into(), "-".into(), "-".into(), "-".into()],
-    };
-    table.add_row(cells);
+        None if model.problem.is_some() => vec![device, name, "damaged".into()],
+        None => vec![device, name, "none active".into()],
+    }
 }

@@ -2,13 +2,14 @@
 
 use std::io::{BufWriter, Write};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use trt_wire::frame::{self, FrameError};
 use trt_wire::message::{Busy, Event, Hello, Intent, ModelStatus, PROTOCOL, Reply, Request};
-use trt_wire::{DeviceFacts, Failure, Manifest, ModelName, ReleaseId};
+use trt_wire::{DeviceFacts, Failure, FailureCode, Manifest, ModelName, ReleaseId};
 
+use super::reach::{Relay, Way};
 use super::replies::{NoFrame, Replies};
 use super::{DeviceError, Proposal};
 use crate::interrupt::{Interrupt, Interrupted};
@@ -19,6 +20,9 @@ const GREETING: Duration = Duration::from_secs(20);
 
 /// How long a cancelled deployment may take to say so.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+/// How long to look for the agent's last words on a connection that broke.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What went over the wire on one connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -32,6 +36,28 @@ pub struct Traffic {
     pub round_trips: u64,
 }
 
+/// What is asked of a plan.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish {
+    /// Only to look, or to deploy: with [`Intent::Deploy`] nobody else can deploy until the agent is dropped.
+    pub intent: Intent,
+    /// Build even if the device has the engine.
+    pub rebuild: bool,
+    /// There is no table yet, and it would be made before the deployment. Only with [`Intent::Look`].
+    pub table_promised: bool,
+}
+
+/// A rollback, done or looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RollBack {
+    /// The release that was active.
+    pub from: ReleaseId,
+    /// The release to go to.
+    pub to: ReleaseId,
+    /// The path applications open.
+    pub path: String,
+}
+
 /// A connection to an agent. Dropping it releases the device's deployment lock.
 pub struct Agent {
     peer: String,
@@ -40,6 +66,7 @@ pub struct Agent {
     writer: BufWriter<Box<dyn Write + Send>>,
     control: Arc<dyn Control>,
     traffic: Traffic,
+    relay: Relay,
     // Dropped last: channels end with their transport.
     _transport: Box<dyn Transport>,
 }
@@ -64,13 +91,10 @@ fn connect_command(socket: Option<&str>) -> RemoteCommand {
 }
 
 impl Agent {
-    /// Opens a channel to the agent and greets it. `socket` is the agent's, if it is not at its default place.
-    pub fn greet(
-        mut transport: Box<dyn Transport>,
-        socket: Option<&str>,
-        interrupt: &Interrupt,
-    ) -> Result<Self, DeviceError> {
-        let Channel { reader, writer, control } = transport.open(&connect_command(socket))?;
+    /// Opens a channel to the agent and greets it.
+    pub fn greet(way: Way, interrupt: &Interrupt) -> Result<Self, DeviceError> {
+        let Way { mut transport, socket, relay } = way;
+        let Channel { reader, writer, control } = transport.open(&connect_command(socket.as_deref()))?;
         let mut agent = Self {
             peer: transport.describe(),
             interrupt: interrupt.clone(),
@@ -78,6 +102,7 @@ impl Agent {
             writer: BufWriter::with_capacity(frame::MAX_FRAME, writer),
             control,
             traffic: Traffic::default(),
+            relay,
             _transport: transport,
         };
         let mine = Hello {
@@ -112,6 +137,9 @@ impl Agent {
         if matches!(source, FrameError::Closed) {
             let _ = self.control.wait();
         }
+        if let Err(interrupted) = self.interrupt.check() {
+            return interrupted.into();
+        }
         DeviceError::NoAgent {
             peer: self.peer.clone(),
             stderr: self.control.stderr(),
@@ -140,26 +168,25 @@ impl Agent {
         }
     }
 
-    /// Activates an earlier release; gives the one that was and the one that is active, and the applications' path.
+    /// Activates an earlier release, or only finds out which one that would be. `to` is any unambiguous prefix of its
+    /// hex digits; without it, the release before the active one.
     pub fn rollback(
         &mut self,
         model: &ModelName,
         to: Option<&str>,
-    ) -> Result<(ReleaseId, ReleaseId, String), DeviceError> {
-        match self.ask(&Request::Rollback { model: model.clone(), to: to.map(str::to_owned), intent: Intent::Deploy })? {
-            Reply::RolledBack { from, to, path } => Ok((from, to, path)),
+        intent: Intent,
+    ) -> Result<RollBack, DeviceError> {
+        let request = Request::Rollback { model: model.clone(), to: to.map(str::to_owned), intent };
+        match self.ask(&request)? {
+            Reply::RolledBack { from, to, path } => Ok(RollBack { from, to, path }),
             other => Err(self.confused(&other)),
         }
     }
 
-    /// What deploying `manifest` would do. With [`Intent::Deploy`] nobody else can deploy until this agent is dropped.
-    pub fn plan(
-        &mut self,
-        manifest: &Manifest,
-        intent: Intent,
-        rebuild: bool,
-    ) -> Result<Proposal<'_>, DeviceError> {
-        let request = Request::Plan { manifest: Box::new(manifest.clone()), intent, rebuild, table_promised: false };
+    /// What deploying `manifest` would do.
+    pub fn plan(&mut self, manifest: &Manifest, wish: Wish) -> Result<Proposal<'_>, DeviceError> {
+        let Wish { intent, rebuild, table_promised } = wish;
+        let request = Request::Plan { manifest: Box::new(manifest.clone()), intent, rebuild, table_promised };
         match self.ask(&request)? {
             Reply::Planned(planned) => Ok(Proposal { agent: self, planned: *planned }),
             other => Err(self.confused(&other)),
@@ -186,19 +213,31 @@ impl Agent {
         }
     }
 
-    /// Like [`Self::reply`], but Ctrl-C cancels the work on the device and waits a little for its confirmation.
-    pub(super) fn reply_or_cancel(&mut self, events: impl FnMut(Event)) -> Result<Reply, DeviceError> {
-        match self.reply(events) {
-            Err(DeviceError::Interrupted(interrupted)) => {
-                self.send(&Request::Cancel)?;
-                while let Ok(frame) = self.replies.next(None, Some(FAREWELL)) {
-                    if self.understand(frame)?.is_final() {
-                        break;
-                    }
-                }
-                Err(interrupted.into())
-            }
+    /// Like [`Self::reply`], but Ctrl-C cancels the work on the device and waits a little for its last word.
+    pub(super) fn reply_or_cancel(&mut self, mut events: impl FnMut(Event)) -> Result<Reply, DeviceError> {
+        self.relay.set_patience(FAREWELL);
+        let reply = match self.reply(&mut events) {
+            Err(DeviceError::Interrupted(_)) => self.cancel(events),
             other => other,
+        };
+        self.relay.set_patience(Duration::ZERO);
+        reply
+    }
+
+    /// Asks the device to stop. Its last word counts all the same: the work may have been done, or have failed, before.
+    fn cancel(&mut self, mut events: impl FnMut(Event)) -> Result<Reply, DeviceError> {
+        let deadline = Instant::now() + FAREWELL;
+        self.send(&Request::Cancel)?;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(frame) = self.replies.next(None, Some(left)) else { return Err(Interrupted.into()) };
+            match self.understand(frame)? {
+                Reply::Event(event) => events(event),
+                Reply::Failed(failure) if failure.code == FailureCode::Cancelled => {
+                    return Err(Interrupted.into());
+                }
+                last => return self.finish(last),
+            }
         }
     }
 
@@ -223,12 +262,32 @@ impl Agent {
     /// Sends a piece of a blob; [`Self::flush`] follows the last one.
     pub(super) fn send_data(&mut self, piece: &[u8]) -> Result<(), DeviceError> {
         self.interrupt.check()?;
+        if let Some(early) = self.replies.waiting() {
+            return Err(self.objection(early));
+        }
         self.traffic.sent += frame::overhead() + piece.len() as u64;
-        frame::write_data(&mut self.writer, piece).map_err(|source| self.broken(source))
+        frame::write_data(&mut self.writer, piece).map_err(|source| self.cut_off(source))
     }
 
     pub(super) fn flush(&mut self) -> Result<(), DeviceError> {
-        self.writer.flush().map_err(|error| self.broken(error.into()))
+        self.writer.flush().map_err(|error| self.cut_off(error.into()))
+    }
+
+    /// What the agent says in the middle of an upload: only a failure makes sense there.
+    fn objection(&self, frame: Result<frame::Frame, FrameError>) -> DeviceError {
+        match frame.and_then(|frame| frame.message()) {
+            Ok(Reply::Failed(failure)) => self.failed(failure),
+            Ok(other) => self.confused(&other),
+            Err(source) => self.broken(source),
+        }
+    }
+
+    /// Why nothing more can be sent. An agent that ended the connection may have said why before.
+    fn cut_off(&self, source: FrameError) -> DeviceError {
+        match self.replies.next(None, Some(LAST_WORDS)).map(|frame| frame.message()) {
+            Ok(Ok(Reply::Failed(failure))) => self.failed(failure),
+            _ => self.broken(source),
+        }
     }
 
     pub(super) fn peer(&self) -> &str {
@@ -245,7 +304,15 @@ impl Agent {
     }
 
     fn broken(&self, source: FrameError) -> DeviceError {
-        DeviceError::Broken { peer: self.peer.clone(), source }
+        // Ctrl-C ends what the transport waits for; that is no fault of the connection.
+        if let Err(interrupted) = self.interrupt.check() {
+            return interrupted.into();
+        }
+        let peer = self.peer.clone();
+        match source {
+            FrameError::Closed | FrameError::Io(_) => DeviceError::Broken { peer, source },
+            damaged => DeviceError::Damaged { peer, source: damaged },
+        }
     }
 }
 

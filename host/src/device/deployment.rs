@@ -81,7 +81,7 @@ fn send_blob(
 }
 
 impl Staged<'_> {
-    /// Carries out exactly what was planned. Ctrl-C cancels it on the device.
+    /// Carries out exactly what was planned. Ctrl-C cancels it on the device; one that comes too late changes nothing.
     pub fn deploy(self, events: impl FnMut(Event)) -> Result<Deployed, DeviceError> {
         self.agent.send(&Request::Deploy { expect: self.planned.engine })?;
         match self.agent.reply_or_cancel(events)? {

@@ -44,6 +44,14 @@ pub enum DeviceError {
         /// Why.
         source: FrameError,
     },
+    /// What arrives is no message of the protocol.
+    #[error("{peer}: the agent's answer cannot be understood")]
+    Damaged {
+        /// The device.
+        peer: String,
+        /// What is wrong with it.
+        source: FrameError,
+    },
     /// The agent answered something that does not belong here.
     #[error("{peer}: the agent gave an answer that does not fit the question: {got}")]
     Confused {
@@ -92,21 +100,23 @@ impl DeviceError {
         match self {
             Self::Transport(error) => error.hint(),
             Self::NoAgent { .. } => Some(
-                "install and start the agent: `trt-deploy agent install DEVICE`; `agent status` looks".into(),
+                "`trt-deploy agent install DEVICE` installs and starts one over SSH; `trt-agent daemon` starts one by \
+                 hand"
+                .into(),
             ),
             Self::Protocol { protocol, .. } if *protocol < PROTOCOL => {
-                Some("upgrade the agent: `trt-deploy agent install DEVICE`".into())
+                Some("upgrade the agent: over SSH, `trt-deploy agent install DEVICE` does it".into())
             }
             Self::Protocol { .. } => Some(
                 "upgrade trt-deploy on this machine, or install its agent: `trt-deploy agent install DEVICE`"
                     .into(),
             ),
             Self::Broken { .. } => {
-                Some("push again: what arrived is kept, and the upload continues there".into())
+                Some("run the same command again; what a push had sent is kept, and it goes on from there".into())
             }
-            Self::Confused { .. } | Self::ForeignBlob { .. } => {
-                Some("install the agent of this version: `trt-deploy agent install DEVICE`".into())
-            }
+            Self::Damaged { .. } | Self::Confused { .. } | Self::ForeignBlob { .. } => Some(
+                "host and agent should be of one version: `trt-deploy agent install DEVICE` installs this one's".into(),
+            ),
             Self::Failed { failure, .. } => failure.hint.clone(),
             Self::Source { path, .. } => Some(format!("check the permissions of {}", path.display())),
             Self::Interrupted(_) => None,
@@ -120,7 +130,10 @@ impl DeviceError {
             Self::Failed { failure, .. } => failure.retry,
             Self::Broken { .. } => Retry::Now,
             Self::NoAgent { .. } | Self::Protocol { .. } | Self::Source { .. } => Retry::AfterFix,
-            Self::Confused { .. } | Self::ForeignBlob { .. } | Self::Interrupted(_) => Retry::Never,
+            Self::Damaged { .. }
+            | Self::Confused { .. }
+            | Self::ForeignBlob { .. }
+            | Self::Interrupted(_) => Retry::Never,
         }
     }
 
@@ -149,6 +162,7 @@ mod tests {
             DeviceError::Protocol { peer: peer(), version: "0.0.9".into(), protocol: PROTOCOL - 1 },
             DeviceError::Protocol { peer: peer(), version: "9.0.0".into(), protocol: PROTOCOL + 1 },
             DeviceError::Broken { peer: peer(), source: FrameError::Closed },
+            DeviceError::Damaged { peer: peer(), source: FrameError::Kind(b'H') },
             DeviceError::Confused { peer: peer(), got: "facts".into() },
             DeviceError::ForeignBlob { peer: peer(), blob: BlobId::of(b"") },
             DeviceError::Source { path: "m.onnx".into(), source: std::io::ErrorKind::NotFound.into() },

@@ -1,15 +1,18 @@
 //! From an address in the fleet file to a transport.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use super::DeviceError;
 use super::prompt::Terminal;
+use super::{Agent, DeviceError};
 use crate::commands::Context;
-use crate::fleet::{Address, Device};
+use crate::fleet::{Address, Device, SshAddress};
 use crate::interrupt::Interrupt;
 use crate::transport::{LocalSocket, Prompt, SshOptions, SshTransport, Transport};
+
+/// How often the relay looks at Ctrl-C.
+const TICK: Duration = Duration::from_millis(50);
 
 /// How connecting may go.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
@@ -19,13 +22,41 @@ pub struct Access {
     pub accept_new: bool,
 }
 
-/// Opens the way to a device. Ctrl-C ends connecting; afterwards the conversation itself decides how to stop.
-pub fn reach(device: &Device, access: Access, context: &Context) -> Result<Box<dyn Transport>, DeviceError> {
+/// A way to a device. Ctrl-C ends whatever its transport waits for, for as long as the relay lives.
+pub struct Way {
+    /// Runs programs on the device, or opens its agent's socket.
+    pub transport: Box<dyn Transport>,
+    /// Where the agent listens on the device, if not at its default place.
+    pub socket: Option<String>,
+    /// What passes Ctrl-C on to the transport.
+    pub relay: Relay,
+}
+
+/// Reaches a device and greets its agent.
+pub fn connect(device: &Device, access: Access, context: &Context) -> Result<Agent, DeviceError> {
+    Agent::greet(reach(device, access, context)?, &context.interrupt)
+}
+
+/// Opens the way to a device.
+pub fn reach(device: &Device, access: Access, context: &Context) -> Result<Way, DeviceError> {
     let stop = Interrupt::default();
-    let address = match &device.address {
-        Address::Local(socket) => return Ok(Box::new(LocalSocket::new(socket, &stop))),
-        Address::Ssh(address) => address,
+    let relay = Relay::start(&context.interrupt, &stop);
+    let (transport, socket): (Box<dyn Transport>, _) = match &device.address {
+        Address::Local(socket) => (Box::new(LocalSocket::new(socket, &stop)), None),
+        Address::Ssh(address) => {
+            (Box::new(dial(device, address, access, context, &stop)?), address.agent_socket.clone())
+        }
     };
+    Ok(Way { transport, socket, relay })
+}
+
+fn dial(
+    device: &Device,
+    address: &SshAddress,
+    access: Access,
+    context: &Context,
+    stop: &Interrupt,
+) -> Result<SshTransport, DeviceError> {
     let user = address.user.clone().or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "root".into());
     let mut options = SshOptions::new(&address.host, &user);
     options.port = address.port;
@@ -34,10 +65,9 @@ pub fn reach(device: &Device, access: Access, context: &Context) -> Result<Box<d
     if let Some(file) = &address.known_hosts {
         options.known_hosts = vec![file.clone()];
     }
-    let _relay = Relay::start(&context.interrupt, &stop);
-    let mut terminal = Terminal::if_present(&context.ui);
+    let mut terminal = Terminal::if_present(context);
     let prompt = terminal.as_mut().map(|terminal| terminal as &mut dyn Prompt);
-    let transport = SshTransport::connect(&options, prompt, &stop)?;
+    let transport = SshTransport::connect(&options, prompt, stop)?;
     let key = transport.host_key();
     if let Some(file) = &key.recorded_in {
         let (kind, fingerprint) = (&key.kind, &key.fingerprint);
@@ -48,30 +78,76 @@ pub fn reach(device: &Device, access: Access, context: &Context) -> Result<Box<d
         ));
     }
     context.ui.detail(format_args!("{}: authenticated by {}", device.name, transport.authenticated_by()));
-    Ok(Box::new(transport))
+    Ok(transport)
 }
 
 /// Passes Ctrl-C on to a transport, for as long as it lives.
-struct Relay(Arc<AtomicBool>);
+pub struct Relay(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    over: AtomicBool,
+    patience_ms: AtomicU64,
+}
 
 impl Relay {
     fn start(from: &Interrupt, to: &Interrupt) -> Self {
-        let done = Arc::new(AtomicBool::new(false));
-        let (from, to, over) = (from.clone(), to.clone(), Arc::clone(&done));
+        let state = Arc::new(State::default());
+        let (from, to, shared) = (from.clone(), to.clone(), Arc::clone(&state));
         std::thread::spawn(move || {
-            while !over.load(Ordering::Relaxed) {
+            let mut since = None;
+            while !shared.over.load(Ordering::Relaxed) {
                 if from.is_raised() {
-                    return to.raise();
+                    let patience = Duration::from_millis(shared.patience_ms.load(Ordering::Relaxed));
+                    if since.get_or_insert_with(Instant::now).elapsed() >= patience {
+                        return to.raise();
+                    }
                 }
-                std::thread::sleep(Duration::from_millis(50));
+                std::thread::sleep(TICK);
             }
         });
-        Self(done)
+        Self(state)
+    }
+
+    /// From now on the transport goes on for this long after Ctrl-C, so that the conversation can end in words.
+    pub fn set_patience(&self, patience: Duration) {
+        self.0.patience_ms.store(patience.as_millis() as u64, Ordering::Relaxed);
     }
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.over.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether `to` is raised within this time.
+    fn arrives(to: &Interrupt, within: Duration) -> bool {
+        let since = Instant::now();
+        while !to.is_raised() && since.elapsed() < within {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        to.is_raised()
+    }
+
+    #[test]
+    fn ctrl_c_arrives_while_the_relay_lives_and_after_its_patience() {
+        let (from, to) = (Interrupt::default(), Interrupt::default());
+        let relay = Relay::start(&from, &to);
+        relay.set_patience(Duration::from_secs(3600));
+        from.raise();
+        assert!(!arrives(&to, TICK * 4), "it is patient");
+        relay.set_patience(Duration::ZERO);
+        assert!(arrives(&to, Duration::from_secs(10)), "its patience is over");
+
+        let (from, to) = (Interrupt::default(), Interrupt::default());
+        drop(Relay::start(&from, &to));
+        std::thread::sleep(TICK * 2);
+        from.raise();
+        assert!(!arrives(&to, TICK * 4), "it is gone");
     }
 }

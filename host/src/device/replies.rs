@@ -3,7 +3,7 @@
 use std::io::{self, BufReader, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 
 use trt_wire::frame::{Frame, FrameError};
@@ -51,6 +51,15 @@ impl Replies {
     /// Bytes that arrived so far.
     pub fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
+    }
+
+    /// The next frame if it is here already.
+    pub fn waiting(&self) -> Option<Result<Frame, FrameError>> {
+        match self.frames.try_recv() {
+            Ok(frame) => Some(frame),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(Err(FrameError::Closed)),
+        }
     }
 
     /// The next frame, or Ctrl-C if `interrupt` is given, or nothing within `limit`.

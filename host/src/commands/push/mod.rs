@@ -8,13 +8,13 @@ use std::time::Instant;
 use trt_wire::message::{Action, Deployed, Event, Intent};
 use trt_wire::{ModelName, Precision};
 
-use super::{Context, connect, failed_devices};
+use super::{Context, Problem, on_each};
 use crate::bundle::{self, Bundle};
-use crate::calibrate::{self, Job, TableOutcome};
-use crate::device::{Access, Agent, Proposal};
-use crate::fleet::{Calibration, Device, Fleet, Model, Selector};
+use crate::calibrate::{self, Job};
+use crate::device::{Access, Agent, Proposal, Wish, connect};
+use crate::fleet::{Calibration, Device, Fleet, ImageCalibration, Model, Selector};
 use crate::ui::{Unit, bytes};
-use report::{DeviceReport, ModelReport, Problem};
+use report::{DeviceReport, ModelReport};
 
 /// Arguments of `push`.
 #[derive(Debug, clap::Args)]
@@ -42,6 +42,8 @@ pub struct Args {
 struct Ready<'a> {
     model: &'a Model,
     bundle: Bundle,
+    /// In a dry run: the table is not there, and would be made first.
+    table_promised: bool,
 }
 
 /// Pushes to one device after the other; a device that fails does not keep the others from theirs.
@@ -57,19 +59,16 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
         }
     }
     let mut reports = Vec::new();
-    let mut errors = Vec::new();
-    for device in devices {
-        context.interrupt.check()?;
+    let code = on_each(devices, context, |device| {
         let mut report = DeviceReport::new(&device.name);
         let models = ready.iter().filter(|ready| device.models.contains(&ready.model.name));
-        if let Err(error) = push(device, models, args, context, &mut report) {
-            report.error = Some(Problem::of(&error));
-            errors.push((device.name.as_str(), error));
-        }
+        let result = push(device, models, args, context, &mut report);
+        report.error = result.as_ref().err().map(Problem::of);
         reports.push(report);
-    }
+        result
+    });
     context.ui.json(&reports)?;
-    failed_devices(errors)
+    Ok(code)
 }
 
 fn wanted(fleet: &Fleet, args: &Args) -> anyhow::Result<Option<Vec<ModelName>>> {
@@ -82,54 +81,46 @@ fn wanted(fleet: &Fleet, args: &Args) -> anyhow::Result<Option<Vec<ModelName>>> 
 
 /// Makes the calibration table if the model needs one that is not there, and hashes what is to be shipped.
 fn prepare<'a>(model: &'a Model, args: &Args, context: &Context) -> anyhow::Result<Ready<'a>> {
-    let onnx = bundle::load(model)?;
-    let outcome = match &model.calibration {
-        Some(calibration) if model.precision == Precision::Int8 && !onnx.has_qdq() => {
-            if args.dry_run {
-                table_as_it_is(model, calibration, context)?
-            } else {
-                Some(calibrate::ensure_table(model, &context.ui, &context.interrupt, false)?)
-            }
-        }
-        _ => None,
+    let onnx = bundle::load(&model.onnx)?;
+    let calibration =
+        model.calibration.as_ref().filter(|_| model.precision == Precision::Int8 && !onnx.has_qdq());
+    let table_promised = match calibration {
+        Some(Calibration::Images(images)) if args.dry_run => would_calibrate(model, images, context)?,
+        _ => false,
     };
+    let ensure = || calibrate::ensure_table(model, &context.ui, &context.interrupt, false);
+    let outcome = calibration.filter(|_| !table_promised).map(|_| ensure()).transpose()?;
     let table = outcome.as_ref().map(|outcome| (outcome.summary.table.as_path(), &outcome.table));
-    Ok(Ready { model, bundle: Bundle::of(model, &onnx, table)? })
+    Ok(Ready { model, bundle: Bundle::of(model, &onnx, table)?, table_promised })
 }
 
-/// For a dry run: the table if it is up to date, else a word about what would be done first.
-fn table_as_it_is(
-    model: &Model,
-    calibration: &Calibration,
-    context: &Context,
-) -> anyhow::Result<Option<TableOutcome>> {
-    if let Calibration::Images(images) = calibration {
-        let plan = calibrate::Plan::new(Job::of_fleet(model, images, false)?, &context.interrupt)?;
-        let summary = plan.summary();
-        if summary.action != "reuse" {
-            let (table, because) = (summary.table.display(), summary.because.join("; "));
-            context.ui.say(format_args!("{}: {table} would be made first: {because}", model.name));
-            context.ui.say("  the device cannot plan INT8 without it; `trt-deploy calibrate` makes it");
-            return Ok(None);
-        }
+/// Whether a push would have to make the table first; it says so.
+fn would_calibrate(model: &Model, images: &ImageCalibration, context: &Context) -> anyhow::Result<bool> {
+    let plan = calibrate::Plan::new(Job::of_fleet(model, images, false)?, &context.interrupt)?;
+    let summary = plan.summary();
+    let stale = summary.action != "reuse";
+    if stale {
+        let (table, because) = (summary.table.display(), summary.because.join("; "));
+        context.ui.say(format_args!("{}: {table} would be made first: {because}", model.name));
     }
-    Ok(Some(calibrate::ensure_table(model, &context.ui, &context.interrupt, false)?))
+    Ok(stale)
 }
 
 fn push<'a>(
     device: &Device,
-    models: impl Iterator<Item = &'a Ready<'a>>,
+    mut models: impl Iterator<Item = &'a Ready<'a>>,
     args: &Args,
     context: &Context,
     report: &mut DeviceReport,
 ) -> anyhow::Result<()> {
     let mut agent = connect(device, args.access, context)?;
-    for ready in models {
-        let mut model_report = ModelReport::new(&ready.model.name);
+    let result = models.try_for_each(|ready| {
+        context.interrupt.check()?;
+        let mut model_report = ModelReport::new(&ready.model.name, ready.table_promised);
         let result = push_model(&mut agent, &device.name, ready, args, context, &mut model_report);
         report.models.push(model_report);
-        result?;
-    }
+        result
+    });
     report.traffic = agent.traffic();
     let traffic = &report.traffic;
     context.ui.detail(format_args!(
@@ -139,7 +130,7 @@ fn push<'a>(
         bytes(traffic.received),
         traffic.round_trips
     ));
-    Ok(())
+    result
 }
 
 fn push_model(
@@ -152,15 +143,19 @@ fn push_model(
 ) -> anyhow::Result<()> {
     let ui = &context.ui;
     let intent = if args.dry_run { Intent::Look } else { Intent::Deploy };
-    let proposal = agent.plan(&ready.bundle.manifest, intent, args.rebuild)?;
+    let wish = Wish { intent, rebuild: args.rebuild, table_promised: ready.table_promised };
+    let proposal = agent.plan(&ready.bundle.manifest, wish)?;
     report.plan(&proposal);
-    report::show_plan(ui, device, &ready.model.name, &proposal);
+    report::show_plan(ui, device, &ready.model.name, &proposal, ready.table_promised);
     if args.dry_run || proposal.planned.action == Action::Nothing {
         return Ok(());
     }
     let planned = proposal.planned.plan.decisions.clone();
     let label = format!("{device} {}", ready.model.name);
     let deployed = carry_out(proposal, ready, &label, context, report)?;
+    if context.interrupt.is_raised() {
+        ui.say(format_args!("{label}: too late to cancel: release {} is active", deployed.release));
+    }
     report::show_deployed(ui, device, &ready.model.name, &planned, &deployed);
     report.deployed = Some(deployed);
     Ok(())

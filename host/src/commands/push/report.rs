@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 use trt_wire::message::{Action, Deployed, Phase, Planned, VerifyOutcome};
-use trt_wire::{Decision, ModelName, QuantMode, Retry};
+use trt_wire::{Decision, ModelName, QuantMode};
 
-use crate::device::{DeviceError, Proposal, Traffic};
+use crate::commands::Problem;
+use crate::device::{Proposal, Traffic};
 use crate::ui::{Ui, bytes, duration};
 
 /// Decisions that name many nodes are cut to about this many characters without `-v`.
@@ -26,28 +27,6 @@ pub struct DeviceReport {
     pub error: Option<Problem>,
 }
 
-/// What went wrong on a device, for programs.
-#[derive(Debug, Serialize)]
-pub struct Problem {
-    /// The error and its causes.
-    pub message: String,
-    /// What mends it.
-    pub hint: Option<String>,
-    /// Whether trying again can help.
-    pub retry: Retry,
-}
-
-impl Problem {
-    pub fn of(error: &anyhow::Error) -> Self {
-        let device = error.downcast_ref::<DeviceError>();
-        Self {
-            message: format!("{error:#}"),
-            hint: device.and_then(DeviceError::hint),
-            retry: device.map_or(Retry::AfterFix, DeviceError::retry),
-        }
-    }
-}
-
 impl DeviceReport {
     pub fn new(device: &str) -> Self {
         Self { device: device.to_owned(), models: Vec::new(), traffic: Traffic::default(), error: None }
@@ -59,6 +38,9 @@ impl DeviceReport {
 pub struct ModelReport {
     /// The model.
     pub model: ModelName,
+    /// In a dry run: the calibration table would be made first. It is not among the files to upload, and the engine and
+    /// the release will be others than those of the plan.
+    pub table_promised: bool,
     /// Bytes that had to be sent.
     pub upload_bytes: u64,
     /// Wall time of the upload in milliseconds, the device's fsync included.
@@ -70,8 +52,9 @@ pub struct ModelReport {
 }
 
 impl ModelReport {
-    pub fn new(model: &ModelName) -> Self {
-        Self { model: model.clone(), upload_bytes: 0, upload_ms: None, planned: None, deployed: None }
+    pub fn new(model: &ModelName, table_promised: bool) -> Self {
+        let model = model.clone();
+        Self { model, table_promised, upload_bytes: 0, upload_ms: None, planned: None, deployed: None }
     }
 
     pub fn plan(&mut self, proposal: &Proposal<'_>) {
@@ -80,8 +63,8 @@ impl ModelReport {
     }
 }
 
-/// The plan, as the agent made it.
-pub fn show_plan(ui: &Ui, device: &str, model: &ModelName, proposal: &Proposal<'_>) {
+/// The plan, as the agent made it. Before there is a table, nobody knows the engine's key.
+pub fn show_plan(ui: &Ui, device: &str, model: &ModelName, proposal: &Proposal<'_>, table_promised: bool) {
     let Planned { action, plan, release, missing, facts, last_build_ms, .. } = &proposal.planned;
     if *action == Action::Nothing {
         return ui.print(format_args!("{device} {model}: up to date, release {release} is active"));
@@ -94,15 +77,19 @@ pub fn show_plan(ui: &Ui, device: &str, model: &ModelName, proposal: &Proposal<'
     };
     let tensorrt = facts.tensorrt.as_ref().map_or_else(Clone::clone, ToString::to_string);
     ui.print(format_args!("{device} {model}: {}{mode}, {tensorrt}", plan.precision));
-    if !missing.is_empty() {
-        let files = missing.len();
-        ui.print(format_args!("  upload {} in {files} file(s)", bytes(proposal.upload_bytes())));
+    let (size, table) = (bytes(proposal.upload_bytes()), "the calibration table");
+    match (missing.len(), table_promised) {
+        (0, false) => {}
+        (0, true) => ui.print(format_args!("  upload {table}")),
+        (files, false) => ui.print(format_args!("  upload {size} in {}", count(files, "file"))),
+        (files, true) => ui.print(format_args!("  upload {size} in {}, and {table}", count(files, "file"))),
     }
     let last = last_build_ms.map_or_else(
         || "no earlier build to compare with".to_owned(),
         |last| format!("the last one took {}", duration(Duration::from_millis(last))),
     );
     match action {
+        Action::Build if table_promised => ui.print(format_args!("  build an engine, {last}")),
         Action::Build => ui.print(format_args!("  build engine {}, {last}", proposal.planned.engine)),
         _ => ui.print(format_args!("  engine {} is on the device, activate it", proposal.planned.engine)),
     }
@@ -134,6 +121,11 @@ pub fn show_deployed(ui: &Ui, device: &str, model: &ModelName, planned: &[Decisi
             ui.print(format_args!("  - {what}… (`-v` shows all), because {because}"));
         }
     }
+}
+
+fn count(number: usize, what: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{ending}")
 }
 
 /// Whether the engine was proven, in a few words.

@@ -9,6 +9,7 @@ use super::super::{Attempt, AuthOutcome, Interrupt, KeyProblem, TransportError};
 use super::driver::{Driver, Failure, code, is_lost};
 use super::key_file::KeyFile;
 use super::{SshOptions, default_identities};
+use crate::interrupt::Interrupted;
 
 /// How often a passphrase or a password is asked for, as OpenSSH does.
 const ASK: usize = 3;
@@ -36,7 +37,7 @@ pub enum Secret {
 /// Somebody who can be asked for secrets.
 pub trait Prompt {
     /// Asks; `again` if the previous answer was wrong. `None` if the user does not want to answer.
-    fn secret(&mut self, secret: &Secret, again: bool) -> Option<String>;
+    fn secret(&mut self, secret: &Secret, again: bool) -> Result<Option<String>, Interrupted>;
 }
 
 /// Lets the user in, or says what was tried. Returns what worked, in words.
@@ -195,7 +196,7 @@ impl Auth<'_, '_> {
         }
         for attempt in 0..ASK {
             let secret = Secret::Passphrase { file: file.to_owned() };
-            let Some(passphrase) = self.prompt.as_mut().and_then(|p| p.secret(&secret, attempt > 0)) else {
+            let Some(passphrase) = self.ask(&secret, attempt > 0)? else {
                 return Err(unusable(KeyProblem::NeedsPassphrase));
             };
             match self.offer(&key, Some(&passphrase))? {
@@ -232,7 +233,7 @@ impl Auth<'_, '_> {
         let user = self.options.user.clone();
         for attempt in 0..ASK {
             let secret = Secret::Password { user: user.clone(), host: self.options.host.clone() };
-            let Some(password) = self.prompt.as_mut().and_then(|p| p.secret(&secret, attempt > 0)) else {
+            let Some(password) = self.ask(&secret, attempt > 0)? else {
                 return Ok(self.note("password", AuthOutcome::NotGiven));
             };
             let done = self.driver.run(&self.guard(), |session: &Session| match keyboard {
@@ -249,6 +250,12 @@ impl Auth<'_, '_> {
             };
         }
         Ok(None)
+    }
+
+    /// What the user types; nothing if there is nobody. Ctrl-C ends connecting, and asks for nothing else.
+    fn ask(&mut self, secret: &Secret, again: bool) -> Result<Option<String>, TransportError> {
+        let Some(prompt) = &mut self.prompt else { return Ok(None) };
+        prompt.secret(secret, again).map_err(|Interrupted| TransportError::Interrupted)
     }
 
     fn guard(&self) -> Guard {

@@ -5,6 +5,10 @@ use std::process::{Child, Command, Stdio};
 
 use super::super::super::{AuthOutcome, Interrupt, KeyProblem, Prompt, Secret, TransportError};
 use super::{SshOptions, SshTransport, assert_works, connect, refusal, sshd};
+use crate::interrupt::Interrupted;
+
+/// An answer that is none: the user presses Ctrl-C.
+const CTRL_C: &str = "^C";
 
 /// Answers in this order, and remembers what it was asked.
 #[derive(Default)]
@@ -14,10 +18,13 @@ struct Script {
 }
 
 impl Prompt for Script {
-    fn secret(&mut self, secret: &Secret, again: bool) -> Option<String> {
+    fn secret(&mut self, secret: &Secret, again: bool) -> Result<Option<String>, Interrupted> {
         self.asked.push((secret.clone(), again));
         let next = self.asked.len() - 1;
-        self.answers.get(next).map(|a| (*a).to_owned())
+        match self.answers.get(next) {
+            Some(&CTRL_C) => Err(Interrupted),
+            answer => Ok(answer.map(|a| (*a).to_owned())),
+        }
     }
 }
 
@@ -84,6 +91,18 @@ fn a_passphrase_is_asked_for_and_asked_again() {
             let needs = matches!(error, TransportError::KeyFile { source: KeyProblem::NeedsPassphrase, .. });
             assert!(needs && error.hint().is_some_and(|h| h.contains("ssh-add")), "{error}");
         }
+    }
+}
+
+#[test]
+fn ctrl_c_at_a_question_ends_connecting_and_asks_nothing_else() {
+    let server = sshd!();
+    let key = locked_keys(&server).remove(0);
+    let options = SshOptions { identity: Some(key), ..server.options() };
+    for answers in [&[CTRL_C][..], &["wrong", CTRL_C]] {
+        let (result, script) = asked(&options, answers);
+        assert!(matches!(result, Err(TransportError::Interrupted)));
+        assert_eq!(script.asked.len(), answers.len());
     }
 }
 

@@ -172,12 +172,58 @@ mod tests {
         }
     }
 
+    /// What each side may be sent, right and slightly wrong.
+    const MESSAGES: [&str; 5] = [
+        r#"{"request":"upload","blob":"6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85","size":1,"offset":0}"#,
+        r#"{"request":"rollback","model":"m","to":null,"intent":"look"}"#,
+        r#"{"protocol":1,"version":"0.1.0","features":[],"name":"me@here"}"#,
+        r#"{"reply":"failed","code":"busy","message":"x","hint":null,"retry":"now"}"#,
+        r#"{"reply":"event","event":"phase","phase":"build"}"#,
+    ];
+
+    fn body() -> impl Strategy<Value = Vec<u8>> {
+        let mutated = (0..MESSAGES.len(), 0..200usize, any::<u8>(), any::<bool>()).prop_map(
+            |(which, at, byte, cut)| {
+                let mut body = MESSAGES[which].as_bytes().to_vec();
+                let at = at % body.len();
+                if cut {
+                    body.truncate(at)
+                } else {
+                    body[at] = byte
+                }
+                body
+            },
+        );
+        prop_oneof![mutated, proptest::collection::vec(any::<u8>(), 0..100)]
+    }
+
+    #[test]
+    fn the_messages_to_mutate_are_right_to_begin_with() {
+        use crate::message::{Hello, Reply, Request};
+        let parses = |text: &str| {
+            serde_json::from_str::<Request>(text).is_ok()
+                || serde_json::from_str::<Hello>(text).is_ok()
+                || serde_json::from_str::<Reply>(text).is_ok()
+        };
+        assert!(MESSAGES.iter().all(|text| parses(text)));
+    }
+
     proptest! {
         #[test]
-        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let mut reader = bytes.as_slice();
+        fn arbitrary_frames_and_messages_never_panic(
+            frames in proptest::collection::vec((prop_oneof![Just(JSON), Just(DATA), any::<u8>()], body()), 0..5),
+            cut in any::<proptest::sample::Index>(),
+        ) {
+            let mut wire = Vec::new();
+            for (kind, body) in &frames {
+                write(&mut wire, *kind, body).unwrap();
+            }
+            wire.truncate(cut.index(wire.len() + 1));
+            let mut reader = wire.as_slice();
             while let Ok(frame) = Frame::read(&mut reader) {
-                let _ = frame.message::<crate::message::Request>();
+                let _ = frame.clone().message::<crate::message::Request>();
+                let _ = frame.clone().message::<crate::message::Reply>();
+                let _ = frame.message::<crate::message::Hello>();
             }
         }
     }

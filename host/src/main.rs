@@ -9,6 +9,7 @@ mod cli;
 mod commands;
 mod device;
 mod exit;
+mod files;
 mod fleet;
 mod install;
 mod interrupt;

@@ -4,18 +4,21 @@
 //! has the backend count them, so that one thread decodes while another runs the model and nothing waits in a queue.
 //! Memory holds one group per thread, however many images there are.
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::panic;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use trt_imaging::{ImagingError, Note, Runner, decode};
+use trt_imaging::{Decoded, ImagingError, Limits, Note, Runner};
 
-use super::error::{CalibrateError, SourceError};
+use super::error::{CalibrateError, ImageError, SourceError};
 use super::input::ImageInput;
 use super::source::{Batch, HistogramSource};
 use super::{Event, Events};
+use crate::files::{ReadError, read_capped};
 use crate::interrupt::Interrupt;
 
 /// What became of the images.
@@ -24,7 +27,7 @@ pub struct Tally {
     /// Positions of the images that were counted, ascending.
     pub used: Vec<usize>,
     /// Images that could not be decoded, and why, by position.
-    pub undecodable: BTreeMap<usize, ImagingError>,
+    pub undecodable: BTreeMap<usize, ImageError>,
     /// Positions of images that fill no batch of a model whose batch size is fixed, ascending.
     pub left_over: Vec<usize>,
     /// What decoding changed, and for how many images.
@@ -38,6 +41,8 @@ pub struct Rules {
     pub batch: usize,
     /// The share of images that may be undecodable.
     pub max_undecodable: f64,
+    /// What decodes an image file; tests have others.
+    pub decode: fn(&[u8]) -> Result<Decoded, ImagingError>,
 }
 
 /// Has `source` count all `files`.
@@ -59,7 +64,9 @@ pub fn count(
     let size = input.fixed_batch.unwrap_or(rules.batch).max(1);
     let tolerated = (rules.max_undecodable * files.len() as f64).floor() as usize;
     let tally = Mutex::default();
-    let work = Work { source, files, input, tolerated, events, interrupt, tally, done: AtomicUsize::new(0) };
+    let decode = rules.decode;
+    let done = AtomicUsize::new(0);
+    let work = Work { source, files, input, tolerated, decode, events, interrupt, tally, done };
     let all: Vec<usize> = (0..files.len()).collect();
     work.run(&all.chunks(size).collect::<Vec<_>>())?;
     let mut rest = std::mem::take(&mut work.tally().left_over);
@@ -76,7 +83,7 @@ pub fn count(
         return Err(CalibrateError::AllUndecodable { count: files.len(), path: files[at].clone(), source });
     }
     if tally.undecodable.len() > tolerated {
-        let name = |(at, error): (&usize, &ImagingError)| format!("{}: {error}", files[*at].display());
+        let name = |(at, error): (&usize, &ImageError)| format!("{}: {error}", files[*at].display());
         let bad = tally.undecodable.iter().map(name).collect();
         return Err(CalibrateError::Undecodable { bad, total: files.len(), limit: rules.max_undecodable });
     }
@@ -92,6 +99,7 @@ struct Work<'a> {
     input: &'a ImageInput,
     /// How many images may be undecodable.
     tolerated: usize,
+    decode: fn(&[u8]) -> Result<Decoded, ImagingError>,
     events: &'a Events<'a>,
     interrupt: &'a Interrupt,
     tally: Mutex<Tally>,
@@ -121,11 +129,9 @@ impl Work<'_> {
             let threads: Vec<_> = (0..lanes).map(|_| scope.spawn(guarded)).collect();
             let results = threads.into_iter().map(|thread| {
                 // A panic of the backend is its own; another thread's groups are not worth finishing.
-                thread.join().unwrap_or_else(|panic| {
-                    let text = panic.downcast_ref::<String>().map(String::as_str);
-                    let reason = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
-                    Err(SourceError::Panicked { reason: reason.to_owned() }.into())
-                })
+                thread
+                    .join()
+                    .unwrap_or_else(|panic| Err(SourceError::Panicked { reason: reason_of(&*panic) }.into()))
             });
             // All are joined before the first error is taken.
             results.collect::<Vec<_>>().into_iter().collect()
@@ -138,10 +144,7 @@ impl Work<'_> {
         let mut values = Vec::with_capacity(one * group.len());
         let (mut kept, mut notes) = (Vec::new(), Vec::new());
         for &at in group {
-            let path = &self.files[at];
-            let bytes =
-                std::fs::read(path).map_err(|source| CalibrateError::Read { path: path.clone(), source })?;
-            match decode(&bytes) {
+            match self.image(at)? {
                 Ok(decoded) => {
                     let start = values.len();
                     values.resize(start + one, 0.0);
@@ -178,6 +181,23 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Reads and decodes an image; whatever is wrong with it is its own fault, even a panic of the decoder.
+    fn image(&self, at: usize) -> Result<Result<Decoded, ImageError>, CalibrateError> {
+        let path = &self.files[at];
+        let bytes = match read_capped(path, Limits::default().file_bytes) {
+            Ok(bytes) => bytes,
+            Err(ReadError::TooLarge { bytes, limit }) => {
+                return Ok(Err(ImagingError::FileTooLarge { bytes, limit }.into()));
+            }
+            Err(ReadError::Io(source)) => return Err(CalibrateError::Read { path: path.clone(), source }),
+        };
+        let decode = self.decode;
+        Ok(match panic::catch_unwind(|| decode(&bytes)) {
+            Ok(decoded) => decoded.map_err(ImageError::from),
+            Err(panic) => Err(ImageError::Panicked { reason: reason_of(&*panic) }),
+        })
+    }
+
     fn progress(&self, images: usize) {
         let done = self.done.fetch_add(images, Ordering::Relaxed) + images;
         (self.events)(Event::Images { done, total: self.files.len() });
@@ -188,10 +208,75 @@ impl Work<'_> {
     }
 }
 
+/// What a panic says of itself.
+fn reason_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given").to_owned()
+}
+
 /// A note without what differs from image to image.
 fn about(note: Note) -> String {
     match note {
         Note::Oriented(_) => "rotated by EXIF orientation".to_owned(),
         note => note.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use trt_imaging::{Preprocess, Size};
+
+    use super::super::source::Histograms;
+    use super::*;
+
+    /// Counts images, and nothing of them.
+    struct Nothing;
+
+    impl HistogramSource for Nothing {
+        fn name(&self) -> &'static str {
+            "nothing"
+        }
+
+        fn version(&self) -> &'static str {
+            "0"
+        }
+
+        fn lanes(&self) -> usize {
+            2
+        }
+
+        fn accumulate(&self, _: Batch) -> Result<(), SourceError> {
+            Ok(())
+        }
+
+        fn finish(self: Box<Self>) -> Histograms {
+            Histograms { observed: vec![], omitted: vec![] }
+        }
+    }
+
+    /// A decoder with a defect that one image brings out.
+    fn defective(bytes: &[u8]) -> Result<Decoded, ImagingError> {
+        assert_ne!(bytes, b"strange", "index out of bounds");
+        trt_imaging::decode(bytes)
+    }
+
+    #[test]
+    fn a_panic_of_the_decoder_costs_one_image() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = ["a.png", "b.png", "c.png"].map(|name| folder.path().join(name));
+        files.iter().for_each(|file| image::RgbImage::new(4, 4).save(file).unwrap());
+        std::fs::write(&files[1], b"strange").unwrap();
+        let size = Some(Size { width: 4, height: 4 });
+        let pipeline = Preprocess::default().resolve(size).unwrap();
+        let input = ImageInput { name: "x".to_owned(), pipeline, fixed_batch: None };
+        let mut rules = Rules { batch: 1, max_undecodable: 0.5, decode: defective };
+        let run = |rules| count(&Nothing, &files, &input, rules, &|_| {}, &Interrupt::default());
+        let tally = run(rules).unwrap();
+        assert_eq!(tally.used, [0, 2]);
+        let why = tally.undecodable[&1].to_string();
+        assert!(why.contains("the decoder failed") && why.contains("index out of bounds"), "{why}");
+        rules.max_undecodable = 0.0;
+        let error = run(rules).unwrap_err();
+        assert!(error.undecodable()[0].contains("b.png"), "{error}");
     }
 }

@@ -7,6 +7,7 @@ use trt_calib::Digest;
 use trt_calib::sidecar::{Image, fingerprint};
 
 use super::error::CalibrateError;
+use crate::files;
 use crate::interrupt::Interrupt;
 
 /// The images that were chosen, sorted by path.
@@ -21,25 +22,25 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Chooses `count` of `files` (sorted by path) and hashes them, on all cores.
+    /// Chooses `count` of `all` (sorted by path) and hashes them, on all cores.
     ///
     /// # Errors
     /// [`CalibrateError::Read`] and [`CalibrateError::Interrupted`].
     pub fn choose(
-        files: &[PathBuf],
+        all: &[PathBuf],
         count: u32,
         seed: u64,
         interrupt: &Interrupt,
     ) -> Result<Self, CalibrateError> {
         // Names are relative to the folder of all images, not of those that happen to be chosen.
-        let folder = common_folder(files);
+        let folder = common_folder(all);
         let chosen: Vec<PathBuf> =
-            sample(files.len(), count as usize, seed).map(|at| files[at].clone()).collect();
+            sample(all.len(), count as usize, seed).map(|at| all[at].clone()).collect();
         let record = |file: &PathBuf| {
             interrupt.check()?;
-            let bytes =
-                std::fs::read(file).map_err(|source| CalibrateError::Read { path: file.clone(), source })?;
-            Ok(Image { name: name_in(file, &folder), size: bytes.len() as u64, hash: Digest::of(&bytes) })
+            let (size, hash) =
+                files::hash(file).map_err(|source| CalibrateError::Read { path: file.clone(), source })?;
+            Ok(Image { name: name_in(file, &folder), size, hash })
         };
         let images = chosen.par_iter().map(record).collect::<Result<Vec<_>, CalibrateError>>()?;
         let fingerprint = fingerprint(&images);

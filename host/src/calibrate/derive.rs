@@ -19,6 +19,8 @@ pub struct Derived {
     pub tensors: BTreeMap<String, TensorRecord>,
     /// Why other float activations have none.
     pub without_scale: BTreeMap<String, String>,
+    /// Those of them that held infinities, and how many.
+    pub with_infinities: BTreeMap<String, u64>,
 }
 
 /// Derives every threshold, on all cores.
@@ -30,13 +32,26 @@ pub fn derive(
     algorithm: Algorithm,
     version: TableVersion,
 ) -> Result<Derived, CalibrateError> {
+    let threshold = |histogram: &Histogram| match histogram.infinite() {
+        0 => algorithm.threshold(histogram).map_err(|why| why.to_string()),
+        // The finite values do not make its range: no scale can hold what it holds.
+        infinite => Err(format!(
+            "{infinite} of its {} values are infinite, as in an attention mask",
+            histogram.count() + infinite
+        )),
+    };
     let thresholds: Vec<_> =
-        histograms.observed.par_iter().map(|tensor| algorithm.threshold(&tensor.histogram)).collect();
+        histograms.observed.par_iter().map(|tensor| threshold(&tensor.histogram)).collect();
     let (mut entries, mut tensors) = (Vec::new(), BTreeMap::new());
+    let mut with_infinities = BTreeMap::new();
     let mut without_scale: BTreeMap<_, _> =
         histograms.omitted.into_iter().map(|tensor| (tensor.name, tensor.why)).collect();
     for (tensor, threshold) in histograms.observed.iter().zip(thresholds) {
-        let entry = threshold.map_err(|why| why.to_string()).and_then(|threshold| {
+        let infinite = tensor.histogram.infinite();
+        if infinite > 0 {
+            with_infinities.insert(tensor.name.clone(), infinite);
+        }
+        let entry = threshold.and_then(|threshold| {
             let entry = Entry::new(&tensor.name, threshold.scale()).map_err(|why| why.to_string())?;
             Ok((entry, record(&tensor.histogram, threshold)))
         });
@@ -54,7 +69,7 @@ pub fn derive(
     let header = Header::new(version, algorithm.table_algorithm());
     let table = CalibrationTable::new(header, entries)
         .map_err(|source| CalibrateError::Table { path: "the new table".into(), source })?;
-    Ok(Derived { table, tensors, without_scale })
+    Ok(Derived { table, tensors, without_scale, with_infinities })
 }
 
 fn record(histogram: &Histogram, threshold: Threshold) -> TensorRecord {

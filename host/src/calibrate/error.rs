@@ -55,7 +55,7 @@ pub enum CalibrateError {
     Read { path: PathBuf, source: io::Error },
     /// Not one image could be decoded.
     #[error("none of the {count} images could be decoded; the first, {}: {source}", path.display())]
-    AllUndecodable { count: usize, path: PathBuf, source: ImagingError },
+    AllUndecodable { count: usize, path: PathBuf, source: ImageError },
     /// More images are broken than the configuration tolerates.
     #[error("{} of {total} images could not be decoded, more than the share of {limit}: {}", bad.len(), some(bad))]
     Undecodable { bad: Vec<String>, total: usize, limit: f64 },
@@ -71,11 +71,14 @@ pub enum CalibrateError {
     /// A table cannot be used.
     #[error("{}: {source}", path.display())]
     Table { path: PathBuf, source: TableError },
-    /// A table does not fit the model at all.
-    #[error("{} names none of the model's {activations} activations: it belongs to another model", path.display())]
-    OtherModel { path: PathBuf, activations: usize },
-    /// The table was edited, or written halfway.
-    #[error("{} is not the table that was written with its `.json`: it was edited, or writing was cut short", path.display())]
+    /// A table does not fit the model.
+    #[error("{} belongs to another model: {why}", path.display())]
+    OtherModel { path: PathBuf, why: String },
+    /// A table's provenance names another model.
+    #[error("{} was made from another model, or another version of it: `{made_from}`", path.display())]
+    OtherSource { path: PathBuf, made_from: String },
+    /// The table was edited.
+    #[error("{} is not the table that was written with its `.json`: it was edited", path.display())]
     Edited { path: PathBuf },
     /// There is a table that this tool did not make.
     #[error("{} is in the way: {why}", path.display())]
@@ -83,9 +86,23 @@ pub enum CalibrateError {
     /// The table cannot be written.
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
+    /// The table's provenance cannot be put into words.
+    #[error("the table's provenance cannot be recorded")]
+    Provenance { source: serde_json::Error },
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted(#[from] Interrupted),
+}
+
+/// Why an image is left out.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// The file cannot be decoded.
+    #[error(transparent)]
+    Imaging(#[from] ImagingError),
+    /// The decoder has a defect, which one image brings out.
+    #[error("the decoder failed in a way that it should not: {reason}")]
+    Panicked { reason: String },
 }
 
 /// What a backend reports.
@@ -106,12 +123,12 @@ pub enum SourceError {
     /// The backend has a defect.
     #[error("the calibration backend failed in a way that it should not: {reason}")]
     Panicked { reason: String },
-    /// An activation is NaN or infinite.
+    /// An activation is not a number.
     #[error(
-        "activation `{tensor}` has {count} value(s) that are not finite, the first: {value}; images: {}",
+        "activation `{tensor}` has {count} value(s) that are not a number (NaN); images: {}",
         files(images)
     )]
-    NotFinite { tensor: String, value: f32, count: u64, images: Vec<PathBuf> },
+    NotANumber { tensor: String, count: u64, images: Vec<PathBuf> },
 }
 
 fn at(node: &Option<String>) -> String {
@@ -122,13 +139,15 @@ fn files(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
+/// How many broken images a message names.
+pub const SHOWN: usize = 5;
+
 /// The first few of a list.
 fn some(items: &[String]) -> String {
-    const SHOWN: usize = 5;
     let more = items.len().saturating_sub(SHOWN);
     let mut text = items.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("; ");
     if more > 0 {
-        text.push_str(&format!("; and {more} more"));
+        text.push_str(&format!("; and {more} more (`-v` or `--json` lists all)"));
     }
     text
 }
@@ -141,6 +160,14 @@ fn inputs(names: &[String]) -> String {
 }
 
 impl CalibrateError {
+    /// The broken images that are too many, each with its reason.
+    pub fn undecodable(&self) -> &[String] {
+        match self {
+            Self::Undecodable { bad, .. } => bad,
+            _ => &[],
+        }
+    }
+
     /// What mends it.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
@@ -178,12 +205,15 @@ impl CalibrateError {
             }
             Self::NoActivation => "check that `onnx` names the model that you mean".to_owned(),
             Self::Images(error) => return error.hint(),
+            Self::Read { source, .. } if source.kind() == io::ErrorKind::InvalidInput => {
+                "name a file: pipes and devices are not read, since what they give cannot be read again".to_owned()
+            }
             Self::Read { .. } => "check the file's permissions".to_owned(),
             Self::AllUndecodable { .. } => {
                 "check what `images` names: JPEG, PNG, BMP and WebP files are read".to_owned()
             }
             Self::Undecodable { .. } => {
-                "remove or repair the files, or raise `calibration.max-undecodable`".to_owned()
+                "remove or repair the files, or raise `calibration.max-undecodable` (`--max-undecodable`)".to_owned()
             }
             Self::SmallBatch { batch, .. } => {
                 format!("give at least {batch} images, or export the model with a dynamic batch size")
@@ -194,6 +224,12 @@ impl CalibrateError {
             Self::OtherModel { .. } => {
                 "give the table of this very model, or `images` in place of `table` to make one".to_owned()
             }
+            Self::OtherSource { path, .. } => format!(
+                "make the table anew from this model; if its scales are right all the same, remove {}.json, and it is \
+                 used without a check",
+                path.display()
+            ),
+            Self::Provenance { .. } => "this is a defect of trt-deploy: please report it".to_owned(),
             Self::Edited { path } | Self::Foreign { path, .. } => format!(
                 "`--force` replaces it; to use it as it is, write `table: {}` in place of `images`",
                 path.display()
@@ -219,7 +255,7 @@ impl SourceError {
             Self::Run { .. } => {
                 "check `shapes` and `preprocess`: the shape of the images may not be one that the model takes"
             }
-            Self::NotFinite { .. } => {
+            Self::NotANumber { .. } => {
                 "check `preprocess` and run the model in FP32 on that image: a model with such values cannot be quantized"
             }
         };
@@ -251,12 +287,15 @@ mod tests {
             CalibrateError::NoActivation,
             CalibrateError::Images(ImagesError::NotFound { path: path() }),
             CalibrateError::Read { path: path(), source: denied() },
-            CalibrateError::AllUndecodable { count: 1, path: path(), source: ImagingError::Empty },
+            CalibrateError::Read { path: path(), source: io::ErrorKind::InvalidInput.into() },
+            CalibrateError::AllUndecodable { count: 1, path: path(), source: ImagingError::Empty.into() },
             CalibrateError::Undecodable { bad: vec![text()], total: 2, limit: 0.1 },
             CalibrateError::SmallBatch { batch: 8, images: 2 },
             CalibrateError::Calib(CalibError::UnknownAlgorithm { found: text() }),
             CalibrateError::Table { path: path(), source: TableError::Empty },
-            CalibrateError::OtherModel { path: path(), activations: 3 },
+            CalibrateError::OtherModel { path: path(), why: text() },
+            CalibrateError::OtherSource { path: path(), made_from: text() },
+            CalibrateError::Provenance { source: serde_json::from_str::<u8>("x").unwrap_err() },
             CalibrateError::Edited { path: path() },
             CalibrateError::Foreign { path: path(), why: text() },
             CalibrateError::Write { path: path(), source: denied() },
@@ -268,7 +307,7 @@ mod tests {
                 SourceError::ExternalData { path: path(), source: denied() },
                 SourceError::Run { node: Some(text()), reason: text() },
                 SourceError::Panicked { reason: text() },
-                SourceError::NotFinite { tensor: text(), value: f32::NAN, count: 1, images: vec![path()] },
+                SourceError::NotANumber { tensor: text(), count: 1, images: vec![path()] },
             ]
             .map(CalibrateError::Source),
         );
@@ -295,7 +334,8 @@ mod tests {
         let error = CalibrateError::Undecodable { bad, total: 9, limit: 0.05 };
         assert_eq!(
             error.to_string(),
-            "7 of 9 images could not be decoded, more than the share of 0.05: 0; 1; 2; 3; 4; and 2 more"
+            "7 of 9 images could not be decoded, more than the share of 0.05: 0; 1; 2; 3; 4; and 2 more \
+             (`-v` or `--json` lists all)"
         );
     }
 }

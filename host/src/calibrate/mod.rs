@@ -13,6 +13,7 @@ mod dataflow;
 mod dataset;
 mod derive;
 mod error;
+mod fit;
 mod input;
 mod job;
 mod plan;
@@ -29,10 +30,11 @@ use std::path::Path;
 
 use trt_calib::CalibrationTable;
 use trt_calib::sidecar::ModelSource;
-use trt_calib::table::{coverage, lint};
+use trt_calib::table::lint;
 use trt_calib::{Digest, Sidecar};
 
 pub use error::CalibrateError;
+pub use fit::Fit;
 pub use job::{Job, Shapes, TABLE_VERSION};
 pub use plan::{Plan, folder_of, hash_external, read_model};
 pub use report::{Origin, Summary};
@@ -114,10 +116,10 @@ pub fn run(plan: Plan, ui: &Ui, interrupt: &Interrupt) -> Result<TableOutcome, C
             summary.entries = found.table.entries().len();
             return Ok(TableOutcome { table: found.table.clone(), summary });
         }
-        store::State::Stale(reasons) => {
+        store::State::Stale { reasons, .. } => {
             ui.say(format_args!("{shown} is stale:"));
-            summary.stale = reasons.iter().map(ToString::to_string).collect();
-            summary.stale.iter().for_each(|reason| ui.say(format_args!("  {reason}")));
+            summary.stale.clone_from(reasons);
+            reasons.iter().for_each(|reason| ui.say(format_args!("  {reason}")));
         }
         store::State::Missing | store::State::Forced(_) => {}
     }
@@ -127,7 +129,11 @@ pub fn run(plan: Plan, ui: &Ui, interrupt: &Interrupt) -> Result<TableOutcome, C
             Event::Images { done, .. } => bar.set(done as u64),
             Event::Thresholds { tensors } => ui.detail(format_args!("deriving {tensors} thresholds")),
         };
-        plan.execute(&events, interrupt)?
+        plan.execute(&events, interrupt).inspect_err(|error| {
+            // The message names the first few.
+            let bad = error.undecodable().iter().skip(error::SHOWN);
+            bad.for_each(|image| ui.detail(format_args!("could not be decoded: {image}")));
+        })?
     };
     summary.entries = table.entries().len();
     ui.say(format_args!("{shown} written: {} scales", summary.entries));
@@ -143,23 +149,34 @@ fn foreign(model: &fleet::Model, path: &Path, ui: &Ui) -> Result<TableOutcome, C
     let found = store::read(path)?;
     let failed = |source| CalibrateError::Model { path: model.onnx.clone(), source };
     let (bytes, onnx) = read_model(&model.onnx).map_err(failed)?;
-    let names: Vec<String> = onnx.activations().into_iter().map(|activation| activation.name).collect();
-    let cover = coverage(&found.table, names.iter().map(String::as_str));
-    if cover.covered.is_empty() {
-        return Err(CalibrateError::OtherModel { path: path.to_owned(), activations: names.len() });
+    let fit = Fit::of(&found.table, &onnx.activations());
+    if fit.is_other_model() {
+        return Err(CalibrateError::OtherModel { path: path.to_owned(), why: fit.figures() });
     }
     let mut warnings: Vec<String> = lint(&found.table).iter().map(ToString::to_string).collect();
     match &found.sidecar {
         Err(why) => warnings.push(format!("whether it belongs to this model cannot be checked: {why}")),
+        // What belongs to another table says nothing about this one.
+        Ok(sidecar) if sidecar.table != found.digest => warnings.push(OTHER_TABLE.to_owned()),
         Ok(sidecar) => {
-            let files: Vec<_> = onnx.external_files().into_iter().map(|file| file.path).collect();
-            let external = hash_external(folder_of(&model.onnx), &files)?;
+            let external = hash_external(folder_of(&model.onnx), &onnx.external_files())?;
             let now = ModelSource { file: String::new(), hash: Digest::of(&bytes), external };
-            warnings.extend(provenance(sidecar, &now, found.digest));
+            if is_other_source(sidecar, &now) {
+                let (path, made_from) = (path.to_owned(), sidecar.model.file.clone());
+                return Err(CalibrateError::OtherSource { path, made_from });
+            }
         }
     }
-    if !cover.missing.is_empty() {
-        warnings.push(format!("{} of {} activations have no scale", cover.missing.len(), names.len()));
+    let (all, missing) = (onnx.activations().len(), fit.coverage.missing.len());
+    if missing > 0 {
+        warnings.push(format!("{missing} of {all} activations have no scale"));
+    }
+    if !fit.coverage.stale.is_empty() {
+        warnings.push(format!(
+            "{} of its {} entries name nothing that the model has",
+            fit.coverage.stale.len(),
+            found.table.entries().len()
+        ));
     }
     ui.say(format_args!("{} is used as it is: {} scales", path.display(), found.table.entries().len()));
     warnings.iter().for_each(|warning| ui.warn(format_args!("{}: {warning}", path.display())));
@@ -175,14 +192,24 @@ fn foreign(model: &fleet::Model, path: &Path, ui: &Ui) -> Result<TableOutcome, C
     Ok(TableOutcome { table: found.table, summary })
 }
 
+/// What a sidecar of another table is.
+const OTHER_TABLE: &str = "it is not the table that was written with its `.json`";
+
 /// What a sidecar says against using its table for a model.
 pub fn provenance(sidecar: &Sidecar, model: &ModelSource, table: Digest) -> Vec<String> {
     let mut found = Vec::new();
     if sidecar.table != table {
-        found.push("it is not the table that was written with its `.json`".to_owned());
+        found.push(OTHER_TABLE.to_owned());
     }
-    if sidecar.model.hash != model.hash || sidecar.model.external != model.external {
-        found.push(format!("it was made from another version of the model: `{}`", sidecar.model.file));
+    if is_other_source(sidecar, model) {
+        found.push(format!(
+            "it was made from another model, or another version of it: `{}`",
+            sidecar.model.file
+        ));
     }
     found
+}
+
+fn is_other_source(sidecar: &Sidecar, model: &ModelSource) -> bool {
+    sidecar.model.hash != model.hash || sidecar.model.external != model.external
 }

@@ -1,9 +1,8 @@
 //! What a calibration will do, decided before anything is run or written.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use prost::Message as _;
@@ -11,8 +10,9 @@ use prost::bytes::Bytes;
 use serde::Serialize;
 use trt_calib::sidecar::{self, Backend, ModelSource, Sidecar, Skipped, Wanted, WantedDataset};
 use trt_calib::{Algorithm, CalibrationTable, Digest, EntropyParams};
+use trt_imaging::decode;
 use trt_onnx::proto::ModelProto;
-use trt_onnx::{Model, OnnxError};
+use trt_onnx::{ExternalFile, Model, OnnxError};
 
 use super::count::{Rules, Tally, count};
 use super::dataset::Dataset;
@@ -25,6 +25,7 @@ use super::rten::{Prepared, RtenSource};
 use super::source::HistogramSource;
 use super::store::{self, State};
 use super::{Event, Events, time};
+use crate::files::{self, ReadError};
 use crate::interrupt::Interrupt;
 
 /// A calibration with nothing left open.
@@ -36,10 +37,11 @@ pub struct Plan {
     model: ModelSource,
     /// The model file, until it is loaded.
     bytes: Bytes,
-    external: Vec<PathBuf>,
+    external: Vec<ExternalFile>,
     /// Names of the activations to count, the input first.
     activations: Vec<String>,
     subgraph_nodes: usize,
+    started: Instant,
     /// What is to be done about the table that is there.
     pub state: State,
 }
@@ -50,7 +52,7 @@ pub struct PlanSummary {
     /// The model's name.
     pub model: String,
     /// The table.
-    pub table: PathBuf,
+    pub table: std::path::PathBuf,
     /// `compute` or `reuse`.
     pub action: &'static str,
     /// Why.
@@ -75,6 +77,7 @@ impl Plan {
     /// # Errors
     /// Every variant of [`CalibrateError`] that does not come from running the model or writing.
     pub fn new(job: Job, interrupt: &Interrupt) -> Result<Self, CalibrateError> {
+        let started = Instant::now();
         let failed = |source| CalibrateError::Model { path: job.onnx.clone(), source };
         let (bytes, onnx) = read_model(&job.onnx).map_err(failed)?;
         if onnx.has_qdq() {
@@ -86,7 +89,7 @@ impl Plan {
         if activations.len() < 2 {
             return Err(CalibrateError::NoActivation);
         }
-        let external: Vec<PathBuf> = onnx.external_files().into_iter().map(|file| file.path).collect();
+        let external = onnx.external_files();
         let model = ModelSource {
             file: job.onnx.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             hash: Digest::of(&bytes),
@@ -105,9 +108,10 @@ impl Plan {
             external,
             activations,
             subgraph_nodes,
+            started,
             state: State::Missing,
         };
-        plan.state = store::state(&plan.job.output, plan.wanted(), plan.job.force)?;
+        plan.state = store::state(&plan.job.output, plan.wanted()?, plan.job.force)?;
         Ok(plan)
     }
 
@@ -116,7 +120,7 @@ impl Plan {
         let (action, because) = match &self.state {
             State::Missing => ("compute", vec!["there is no table yet".to_owned()]),
             State::UpToDate(_) => ("reuse", vec!["the table is up to date".to_owned()]),
-            State::Stale(reasons) => ("compute", reasons.iter().map(ToString::to_string).collect()),
+            State::Stale { reasons, .. } => ("compute", reasons.clone()),
             State::Forced(why) => ("compute", vec![format!("`--force`, although: {why}")]),
         };
         PlanSummary {
@@ -142,10 +146,10 @@ impl Plan {
         events: &Events<'_>,
         interrupt: &Interrupt,
     ) -> Result<(CalibrationTable, Report), CalibrateError> {
-        let start = Instant::now();
         let source = self.source()?;
         let (backend, version) = (source.name().to_owned(), source.version().to_owned());
-        let rules = Rules { batch: self.job.batch as usize, max_undecodable: self.job.max_undecodable };
+        let rules =
+            Rules { batch: self.job.batch as usize, max_undecodable: self.job.max_undecodable, decode };
         let counting = Instant::now();
         let tally = count(&source, &self.dataset.files, &self.input, rules, events, interrupt)?;
         let counting_seconds = counting.elapsed().as_secs_f64();
@@ -157,7 +161,7 @@ impl Plan {
 
         let bytes = derived.table.write();
         let skipped = self.skipped(&tally);
-        let report = Report {
+        let mut report = Report {
             algorithm: self.job.algorithm,
             backend: format!("{backend} {version}"),
             requested: u64::from(self.job.count),
@@ -168,12 +172,13 @@ impl Plan {
             notes: tally.notes.clone(),
             with_scale: derived.tensors.len(),
             without_scale: derived.without_scale.clone(),
+            with_infinities: derived.with_infinities,
             subgraph_nodes: self.subgraph_nodes,
             counting_seconds,
-            seconds: start.elapsed().as_secs_f64(),
+            seconds: 0.0,
         };
-        let Derived { table, tensors, without_scale } = derived;
-        let wanted = self.wanted();
+        let Derived { table, tensors, without_scale, .. } = derived;
+        let wanted = self.wanted()?;
         let sidecar = Sidecar {
             format: sidecar::FORMAT,
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -190,7 +195,8 @@ impl Plan {
             tensors,
             without_scale,
         };
-        store::write(&self.job.output, &bytes, &sidecar)?;
+        store::write(&self.job.output, &bytes, &sidecar, self.state.replaced())?;
+        report.seconds = self.started.elapsed().as_secs_f64();
         Ok((table, report))
     }
 
@@ -205,9 +211,9 @@ impl Plan {
     }
 
     /// What a table must have been made of to be up to date.
-    fn wanted(&self) -> Wanted {
-        let json = |value| serde_json::to_value(value).unwrap_or_default();
-        Wanted {
+    fn wanted(&self) -> Result<Wanted, CalibrateError> {
+        let unrecorded = |source| CalibrateError::Provenance { source };
+        Ok(Wanted {
             // Filled in from the file that is there.
             table: Digest::of(b""),
             model: self.model.clone(),
@@ -216,16 +222,16 @@ impl Plan {
                 seed: self.job.seed,
                 fingerprint: self.dataset.fingerprint,
             }),
-            preprocessing: json(&self.input.pipeline),
+            preprocessing: serde_json::to_value(&self.input.pipeline).map_err(unrecorded)?,
             shapes: BTreeMap::from([(self.input.name.clone(), self.input.recorded_shape())]),
             algorithm: self.job.algorithm,
             params: match self.job.algorithm {
                 Algorithm::EntropyCalibration2 => {
-                    serde_json::to_value(EntropyParams::default()).unwrap_or_default()
+                    serde_json::to_value(EntropyParams::default()).map_err(unrecorded)?
                 }
                 _ => serde_json::Value::Null,
             },
-        }
+        })
     }
 
     fn skipped(&self, tally: &Tally) -> Vec<Skipped> {
@@ -257,25 +263,27 @@ pub fn read_model(path: &Path) -> Result<(Bytes, Model), OnnxError> {
         io::ErrorKind::NotFound => OnnxError::NotFound { path: path.to_owned() },
         _ => OnnxError::Read { path: path.to_owned(), source },
     };
-    let size = fs::metadata(path).map_err(read)?.len();
-    if size > i32::MAX as u64 {
-        return Err(OnnxError::TooLarge { bytes: size });
-    }
-    let bytes = Bytes::from(fs::read(path).map_err(read)?);
+    // No protobuf message is larger.
+    let bytes = files::read_capped(path, i32::MAX as u64).map_err(|error| match error {
+        ReadError::TooLarge { bytes, .. } => OnnxError::TooLarge { bytes },
+        ReadError::Io(source) => read(source),
+    })?;
+    let bytes = Bytes::from(bytes);
     let model = Model::from_bytes(bytes.clone(), Some(folder_of(path)))?;
     Ok((bytes, model))
 }
 
 /// The hash of each external data file, by its path in the model's folder.
-pub fn hash_external(folder: &Path, files: &[PathBuf]) -> Result<BTreeMap<String, Digest>, CalibrateError> {
-    let hash = |file: &PathBuf| {
-        let path = folder.join(file);
-        let mut hasher = blake3::Hasher::new();
-        let read = fs::File::open(&path).and_then(|mut file| io::copy(&mut file, &mut hasher));
-        read.map_err(|source| CalibrateError::Read { path, source })?;
-        Ok((file.to_string_lossy().into_owned(), Digest::from(hasher.finalize())))
+pub fn hash_external(
+    folder: &Path,
+    external: &[ExternalFile],
+) -> Result<BTreeMap<String, Digest>, CalibrateError> {
+    let hash = |file: &ExternalFile| {
+        let path = folder.join(&file.path);
+        let (_, hash) = files::hash(&path).map_err(|source| CalibrateError::Read { path, source })?;
+        Ok((file.path.to_string_lossy().into_owned(), hash))
     };
-    files.iter().map(hash).collect()
+    external.iter().map(hash).collect()
 }
 
 /// The folder that a file lies in.

@@ -33,11 +33,13 @@ pub struct Report {
     pub with_scale: usize,
     /// Why other float activations have none.
     pub without_scale: BTreeMap<String, String>,
+    /// Those of them that held infinities, and how many.
+    pub with_infinities: BTreeMap<String, u64>,
     /// Nodes in the bodies of If, Loop and Scan, whose values are not calibrated.
     pub subgraph_nodes: usize,
-    /// Time of everything, in seconds.
+    /// From looking for the model to having written the table, in seconds.
     pub seconds: f64,
-    /// The part of it that decoding and running the model took.
+    /// The part of it that decoding the images and running the model took.
     pub counting_seconds: f64,
 }
 
@@ -53,7 +55,7 @@ impl Report {
         let time = Duration::from_secs_f64(self.seconds);
         let rate = self.used as f64 / self.counting_seconds.max(1e-9);
         ui.say(format_args!(
-            "  {} images in {} ({rate:.1} images/s), {}, {} backend",
+            "  {} images at {rate:.1} images/s, {} in all, {}, {} backend",
             self.used,
             ui::duration(time),
             self.algorithm,
@@ -82,6 +84,12 @@ impl Report {
             100.0 * self.coverage()
         ));
         list(ui, SHOWN, &self.without_scale);
+        if !self.with_infinities.is_empty() {
+            ui.warn(format_args!(
+                "{} activation(s) held infinities and have no scale",
+                self.with_infinities.len()
+            ));
+        }
         if self.subgraph_nodes > 0 {
             ui.warn(format_args!(
                 "{} node(s) in the bodies of If, Loop or Scan were not calibrated",

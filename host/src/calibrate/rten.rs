@@ -109,25 +109,25 @@ impl RtenSource {
             }
         };
         let Tensor { name, histogram, .. } = &self.tensors[tensor];
-        let odd = match histogram.try_lock() {
+        let nan = match histogram.try_lock() {
             Ok(mut histogram) => add(&mut histogram, values),
             // Another batch is at the same tensor: nobody waits while there is something to count.
             Err(TryLockError::WouldBlock) => {
                 let mut own = Histogram::new();
-                let odd = add(&mut own, values);
+                let nan = add(&mut own, values);
                 histogram.lock().unwrap_or_else(PoisonError::into_inner).merge(&own);
-                odd
+                nan
             }
             Err(TryLockError::Poisoned(histogram)) => add(&mut histogram.into_inner(), values),
         };
-        if odd == 0 {
+        if nan == 0 {
             return Ok(());
         }
-        let first = values.iter().position(|value| !value.is_finite()).unwrap_or(0);
+        let first = values.iter().position(|value| value.is_nan()).unwrap_or(0);
         // The first axis counts the images, unless the model has moved it.
         let one = (view.shape().first() == Some(&images.len())).then(|| first * images.len() / values.len());
         let images = one.map_or(images, |image| &images[image..=image]).to_vec();
-        Err(SourceError::NotFinite { tensor: name.clone(), value: values[first], count: odd, images })
+        Err(SourceError::NotANumber { tensor: name.clone(), count: nan, images })
     }
 
     /// Splits the activations into stages by their sizes in bytes, the input (position 0) apart.
@@ -152,11 +152,11 @@ struct Live {
     value: Value,
 }
 
-/// Adds values; returns how many of them are not finite.
+/// Adds values; returns how many of them are NaN. Infinities are counted and no fault: masks are made of them.
 fn add(histogram: &mut Histogram, values: &[f32]) -> u64 {
-    let before = histogram.nan() + histogram.infinite();
+    let before = histogram.nan();
     histogram.add(values);
-    histogram.nan() + histogram.infinite() - before
+    histogram.nan() - before
 }
 
 impl HistogramSource for RtenSource {

@@ -65,7 +65,7 @@ pub trait HistogramSource: Sync {
     /// Runs a batch and counts its activations.
     ///
     /// # Errors
-    /// [`SourceError`]: the model cannot be run, or an activation is not finite. Counts are of no use after that.
+    /// [`SourceError`]: the model cannot be run, or an activation has a NaN. Counts are of no use after that.
     fn accumulate(&self, batch: Batch) -> Result<(), SourceError>;
 
     /// The histograms of all batches.

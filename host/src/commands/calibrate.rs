@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use serde::Serialize;
 use trt_calib::Algorithm;
 use trt_calib::table::TableVersion;
 use trt_imaging::Preprocess;
+use trt_wire::Precision;
 
 use super::Context;
-use crate::calibrate::{self, Job, Plan, Shapes, TABLE_VERSION, TableOutcome};
+use crate::calibrate::{self, CalibrateError, Job, Plan, Shapes, Summary, TABLE_VERSION, TableOutcome};
 use crate::fleet::{Calibration, Fleet, Images, Model};
 
 /// Arguments of `calibrate`.
@@ -19,7 +21,7 @@ use crate::fleet::{Calibration, Fleet, Images, Model};
 ///   trt-deploy calibrate --onnx yolov8s.onnx --images photos/ --preprocess yolo
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Models of the fleet file; all that have a calibration if none is named
+    /// Models of the fleet file; all INT8 models that have a calibration if none is named
     #[arg(value_name = "MODEL")]
     models: Vec<String>,
     /// Make tables anew, even those that are up to date, edited or made elsewhere
@@ -76,17 +78,21 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
         if args.dry_run {
             return dry_run(vec![plan], context);
         }
-        let outcome = calibrate::run(plan, &context.ui, &context.interrupt)?;
-        context.ui.json(&[outcome.summary])?;
-        return Ok(ExitCode::SUCCESS);
+        let label = plan.summary().model;
+        let outcome = calibrate::run(plan, &context.ui, &context.interrupt);
+        context.ui.json(&[match &outcome {
+            Ok(outcome) => Outcome::Ready(outcome.summary.clone().into()),
+            Err(error) => Outcome::failure(&label, error),
+        }])?;
+        return Ok(outcome.map(|_| ExitCode::SUCCESS)?);
     }
     let fleet = Fleet::load(&context.config)?;
     let models: Vec<&Model> = match args.models.as_slice() {
-        [] => fleet.models.values().filter(|model| model.calibration.is_some()).collect(),
+        [] => int8_models(&fleet, context),
         names => names.iter().map(|name| fleet.model(name)).collect::<Result<_, _>>()?,
     };
     if models.is_empty() {
-        context.ui.warn(format_args!("no model in {} has a `calibration`", fleet.path.display()));
+        context.ui.warn(format_args!("no INT8 model in {} has a `calibration`", fleet.path.display()));
     }
     if args.dry_run {
         let mut plans = Vec::new();
@@ -104,14 +110,57 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
         }
         return dry_run(plans, context);
     }
-    let mut summaries = Vec::new();
+    let mut results = Vec::new();
     for model in models {
-        let ready = calibrate::ensure_table(model, &context.ui, &context.interrupt, args.force);
-        let TableOutcome { summary, .. } = ready.with_context(|| failed(model))?;
-        summaries.push(summary);
+        match calibrate::ensure_table(model, &context.ui, &context.interrupt, args.force) {
+            Ok(TableOutcome { summary, .. }) => results.push(Outcome::Ready(summary.into())),
+            Err(error) => {
+                results.push(Outcome::failure(model.name.as_str(), &error));
+                context.ui.json(&results)?;
+                return Err(error).with_context(|| failed(model));
+            }
+        }
     }
-    context.ui.json(&summaries)?;
+    context.ui.json(&results)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What became of a model, for programs.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Outcome {
+    Ready(Box<Summary>),
+    Failed {
+        model: String,
+        error: String,
+        hint: Option<String>,
+        /// Every image that could not be decoded, and why, if these were too many.
+        undecodable: Vec<String>,
+    },
+}
+
+impl Outcome {
+    fn failure(model: &str, error: &CalibrateError) -> Self {
+        Self::Failed {
+            model: model.to_owned(),
+            error: error.to_string(),
+            hint: error.hint(),
+            undecodable: error.undecodable().to_vec(),
+        }
+    }
+}
+
+/// The models whose engines need a table. Says which calibrations nobody needs.
+fn int8_models<'a>(fleet: &'a Fleet, context: &Context) -> Vec<&'a Model> {
+    let calibrated = fleet.models.values().filter(|model| model.calibration.is_some());
+    let (int8, others): (Vec<_>, Vec<_>) = calibrated.partition(|model| model.precision == Precision::Int8);
+    for model in others {
+        context.ui.say(format_args!(
+            "{}: left out, since its precision is {}; `trt-deploy calibrate {0}` calibrates it all the same",
+            model.name, model.precision
+        ));
+    }
+    int8
 }
 
 fn failed(model: &Model) -> String {

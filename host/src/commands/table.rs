@@ -4,16 +4,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use comfy_table::{Table, presets};
 use serde::Serialize;
 use serde_json::json;
 use trt_calib::sidecar::ModelSource;
-use trt_calib::table::{Severity, coverage, diff, lint};
+use trt_calib::table::{Severity, diff, lint};
 use trt_calib::{CalibrationTable, Digest};
 
 use super::Context;
-use crate::calibrate::{self, CalibrateError, folder_of, hash_external, read_model, store};
+use crate::calibrate::{self, CalibrateError, Fit, folder_of, hash_external, read_model, store};
 use crate::exit::Exit;
+use crate::ui::table;
 
 /// Arguments of `table`.
 #[derive(Debug, clap::Args)]
@@ -32,13 +32,16 @@ enum Verb {
         #[arg(long, value_name = "TEXT")]
         name: Option<String>,
     },
-    /// Look for what TensorRT would reject or misuse; exit code 6 if there is anything
+    /// Look for what TensorRT would reject or misuse; exit code 6 if there are errors
     Check {
         /// The table
         file: PathBuf,
         /// The model that it is for
         #[arg(long, value_name = "FILE")]
         onnx: Option<PathBuf>,
+        /// Exit code 6 for warnings too
+        #[arg(long)]
+        strict: bool,
     },
     /// Compare two tables; exit code 6 if scales differ
     Diff {
@@ -53,7 +56,7 @@ enum Verb {
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     match &args.verb {
         Verb::Show { file, name } => show(file, name.as_deref().unwrap_or_default(), context),
-        Verb::Check { file, onnx } => check(file, onnx.as_deref(), context),
+        Verb::Check { file, onnx, strict } => check(file, onnx.as_deref(), *strict, context),
         Verb::Diff { a, b } => compare(a, b, context),
     }
 }
@@ -80,13 +83,12 @@ fn show(file: &Path, part: &str, context: &Context) -> anyhow::Result<ExitCode> 
         Some(release) => format!("{header} (TensorRT {release})"),
         None => format!("{header} (legacy calibrator, without a version)"),
     });
-    let mut grid = Table::new();
-    grid.load_style(presets::NOTHING).set_header(["tensor", "hex", "scale", "amax"]);
+    let mut grid = table(["TENSOR", "HEX", "SCALE", "AMAX"]);
     for line in &lines {
         grid.add_row([&line.name, &line.hex, &line.scale.to_string(), &line.amax.to_string()]);
     }
     if !lines.is_empty() {
-        ui.print(grid);
+        ui.print(grid.trim_fmt());
     }
     ui.print(format_args!("{} of {} entries", lines.len(), found.table.entries().len()));
     ui.json(&json!({
@@ -114,53 +116,46 @@ struct Finding {
     text: String,
 }
 
-fn check(file: &Path, onnx: Option<&Path>, context: &Context) -> anyhow::Result<ExitCode> {
+fn check(file: &Path, onnx: Option<&Path>, strict: bool, context: &Context) -> anyhow::Result<ExitCode> {
     let found = store::read(file)?;
     let mut findings: Vec<Finding> = lint(&found.table)
         .iter()
-        .map(|lint| {
-            finding(if lint.severity == Severity::Error { "error" } else { "warning" }, lint.to_string())
-        })
+        .map(|lint| finding(if lint.severity == Severity::Error { ERROR } else { WARNING }, lint.to_string()))
         .collect();
     let mut share = None;
     if let Some(path) = onnx {
         let failed = |source| CalibrateError::Model { path: path.to_owned(), source };
         let (bytes, model) = read_model(path).map_err(failed)?;
-        let names: Vec<String> = model.activations().into_iter().map(|activation| activation.name).collect();
-        let cover = coverage(&found.table, names.iter().map(String::as_str));
+        let fit = Fit::of(&found.table, &model.activations());
+        let cover = &fit.coverage;
         share = Some(cover.share());
-        if cover.covered.is_empty() {
-            findings
-                .push(finding("error", format!("it names none of the model's {} activations", names.len())));
-        } else if !cover.missing.is_empty() {
+        if fit.is_other_model() {
+            findings.push(finding(ERROR, format!("it belongs to another model: {}", fit.figures())));
+        } else {
             let why = found.sidecar.as_ref().ok().map(|sidecar| &sidecar.without_scale);
             let tell = |name: &String| match why.and_then(|why| why.get(name)) {
                 Some(why) => format!("activation `{name}` has no scale: {why}"),
                 None => format!("activation `{name}` has no scale"),
             };
-            findings.extend(cover.missing.iter().map(|name| finding("warning", tell(name))));
+            findings.extend(cover.missing.iter().map(|name| finding(WARNING, tell(name))));
+            let stale = |name| finding(WARNING, format!("`{name}` is no activation of the model"));
+            findings.extend(cover.stale.iter().map(stale));
         }
-        findings.extend(
-            cover
-                .stale
-                .iter()
-                .map(|name| finding("warning", format!("`{name}` is no activation of the model"))),
-        );
         if let Ok(sidecar) = &found.sidecar {
-            let files: Vec<_> = model.external_files().into_iter().map(|file| file.path).collect();
-            let external = hash_external(folder_of(path), &files)?;
+            let external = hash_external(folder_of(path), &model.external_files())?;
             let now = ModelSource { file: String::new(), hash: Digest::of(&bytes), external };
             findings.extend(
                 calibrate::provenance(sidecar, &now, found.digest)
                     .into_iter()
-                    .map(|text| finding("error", text)),
+                    .map(|text| finding(ERROR, text)),
             );
         }
     } else if let Ok(sidecar) = &found.sidecar
         && sidecar.table != found.digest
     {
-        findings.push(finding("error", "it is not the table that was written with its `.json`".to_owned()));
+        findings.push(finding(ERROR, "it is not the table that was written with its `.json`".to_owned()));
     }
+    let errors = findings.iter().filter(|finding| finding.severity == ERROR).count();
     let ui = &context.ui;
     findings.iter().for_each(|finding| ui.print(format_args!("{}: {}", finding.severity, finding.text)));
     if let Err(why) = &found.sidecar {
@@ -172,11 +167,20 @@ fn check(file: &Path, onnx: Option<&Path>, context: &Context) -> anyhow::Result<
         "{}: {} entries{covered}; {}",
         file.display(),
         found.table.entries().len(),
-        if findings.is_empty() { "no findings".to_owned() } else { format!("findings: {}", findings.len()) }
+        match (errors, findings.len() - errors) {
+            (0, 0) => "no findings".to_owned(),
+            (errors, warnings) => format!("errors: {errors}, warnings: {warnings}"),
+        }
     ));
     ui.json(&json!({ "findings": findings, "coverage": share, "provenance": found.sidecar.is_ok() }))?;
-    Ok(if findings.is_empty() { ExitCode::SUCCESS } else { Exit::Findings.into() })
+    let passes = if strict { findings.is_empty() } else { errors == 0 };
+    Ok(if passes { ExitCode::SUCCESS } else { Exit::Findings.into() })
 }
+
+/// TensorRT would reject or misuse the table.
+const ERROR: &str = "error";
+/// Probably not what was meant.
+const WARNING: &str = "warning";
 
 fn finding(severity: &'static str, text: String) -> Finding {
     Finding { severity, text }
@@ -243,10 +247,13 @@ mod tests {
         let good = write("good", "TRT-8601-EntropyCalibration2\na: 3c010204\n");
         let moved = write("moved", "TRT-100300-EntropyCalibration2\na: 3c010204\n");
         let other = write("other", "TRT-8601-EntropyCalibration2\na: 3d418306\n");
-        let odd = write("odd", "TRT-8601-EntropyCalibration2\na: 7f800000\n");
-        let check = |file: &PathBuf| code(Verb::Check { file: file.clone(), onnx: None });
-        assert_eq!(check(&good), ExitCode::SUCCESS);
-        assert_eq!(check(&odd), Exit::Findings.into());
+        let odd = write("odd", "TRT-8601-EntropyCalibration2\na: 7fc00000\n");
+        let mask = write("mask", "TRT-8601-EntropyCalibration2\na: 7f800000\n");
+        let check = |file: &PathBuf, strict| code(Verb::Check { file: file.clone(), onnx: None, strict });
+        assert_eq!(check(&good, true), ExitCode::SUCCESS);
+        assert_eq!(check(&odd, false), Exit::Findings.into());
+        assert_eq!(check(&mask, false), ExitCode::SUCCESS, "a warning is no error");
+        assert_eq!(check(&mask, true), Exit::Findings.into());
         let diff = |a: &PathBuf, b: &PathBuf| code(Verb::Diff { a: a.clone(), b: b.clone() });
         assert_eq!(diff(&good, &moved), ExitCode::SUCCESS, "a header is no scale");
         assert_eq!(diff(&good, &other), Exit::Findings.into());

@@ -1,11 +1,12 @@
 //! What a fleet file must satisfy beyond its shape: names, labels, groups.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::PathBuf;
 
 use trt_wire::ModelName;
 
 use super::load::Report;
+use super::paths::plain;
 use super::problem::Problem;
 use super::yaml::Step;
 use super::{Address, Calibration, Device, Fleet};
@@ -41,14 +42,22 @@ pub fn check(fleet: &Fleet, report: &mut Report<'_>) {
     }
 }
 
-/// Each model writes a table of its own.
+/// Each model writes a table of its own, and nobody else's.
 fn check_outputs(fleet: &Fleet, report: &mut Report<'_>) {
-    let mut writers: BTreeMap<&Path, &ModelName> = BTreeMap::new();
+    let mut writers: BTreeMap<PathBuf, &ModelName> = BTreeMap::new();
+    let steps = |name: &ModelName, key: &str| ["models", name.as_str(), "calibration", key].map(Step::from);
     for (name, model) in &fleet.models {
         let Some(Calibration::Images(calibration)) = &model.calibration else { continue };
-        if let Some(other) = writers.insert(&calibration.output, name) {
-            let steps = ["models", name.as_str(), "calibration", "output"].map(Step::from);
-            report.at_value(&steps, |key| Problem::SharedOutput { key, other: other.to_string() });
+        if let Some(other) = writers.insert(plain(&calibration.output), name) {
+            let other = other.to_string();
+            report.at_value(&steps(name, "output"), |key| Problem::SharedOutput { key, other });
+        }
+    }
+    for (name, model) in &fleet.models {
+        let Some(Calibration::Table(table)) = &model.calibration else { continue };
+        if let Some(other) = writers.get(&plain(table)) {
+            let other = other.to_string();
+            report.at_value(&steps(name, "table"), |key| Problem::TableIsOutput { key, other });
         }
     }
 }

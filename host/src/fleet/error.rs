@@ -82,6 +82,9 @@ pub enum ImagesError {
     /// A pattern that is none.
     #[error("the pattern for images is wrong: `{pattern}`")]
     Pattern { pattern: String, source: glob::PatternError },
+    /// A pipe or a device.
+    #[error("this is neither a folder nor a regular file: {}", path.display())]
+    NotAFile { path: PathBuf },
     /// A folder, pattern or list without images.
     #[error("there are no images in: {from}")]
     None { from: String },
@@ -154,7 +157,8 @@ impl ImagesError {
                  fleet file"
                     .to_owned()
             }
-            Self::Read { .. } => "check the permissions".into(),
+            Self::NotAFile { .. } => "save the image, or the list, to a file: pipes and devices cannot be read twice".into(),
+            Self::Read { .. } => "check the permissions, and that a list is UTF-8 text".into(),
             Self::Pattern { .. } => "put a literal bracket into brackets: `[[]`".into(),
             Self::NotListed { .. } => "paths in a list are relative to the list; one path a line".into(),
             Self::Path { .. } => "paths are absolute, relative to the fleet file, or start with `~/`".into(),

@@ -50,35 +50,28 @@ pub struct ModelFile {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, expecting = "a map of the calibration's keys")]
 pub struct CalibrationFile {
     pub images: Option<value::OneOrMany>,
-    #[serde(default = "default_count", deserialize_with = "value::positive")]
-    pub count: u32,
-    #[serde(default)]
-    pub seed: u64,
-    #[serde(default = "default_batch", deserialize_with = "value::positive")]
-    pub batch: u32,
-    #[serde(default)]
-    pub algorithm: Algorithm,
+    #[serde(default, deserialize_with = "value::positive")]
+    pub count: Option<u32>,
+    pub seed: Option<u64>,
+    #[serde(default, deserialize_with = "value::positive")]
+    pub batch: Option<u32>,
+    pub algorithm: Option<Algorithm>,
     pub preprocess: Option<Preprocess>,
     pub table: Option<String>,
     pub output: Option<String>,
-    #[serde(default = "default_max_undecodable", deserialize_with = "value::share")]
-    pub max_undecodable: f64,
+    #[serde(default, deserialize_with = "value::share")]
+    pub max_undecodable: Option<f64>,
 }
 
 /// NVIDIA's advice for ImageNet classifiers is about 500 images (TensorRT developer guide, "Post-Training
 /// Quantization Using Calibration").
-fn default_count() -> u32 {
-    512
-}
+pub const DEFAULT_COUNT: u32 = 512;
 
-/// Suits models whose batch is fixed at 1.
-fn default_batch() -> u32 {
-    1
-}
+/// Costs the least memory.
+pub const DEFAULT_BATCH: u32 = 1;
 
-fn default_max_undecodable() -> f64 {
-    0.05
-}
+/// The share of images that may be undecodable.
+pub const DEFAULT_MAX_UNDECODABLE: f64 = 0.05;
 
 /// `models.<name>.verify`.
 #[derive(Debug, Deserialize)]

@@ -9,6 +9,10 @@ use trt_imaging::is_image_path;
 
 use super::error::{ImagesError, Place};
 use super::paths::{Base, PathError};
+use crate::files::read_capped;
+
+/// The largest list that is read, in bytes: a million long paths.
+const MAX_LIST_BYTES: u64 = 256 << 20;
 
 /// Images as the fleet file names them: folders, globs, list files, single images.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,8 +85,9 @@ impl Source {
         let path = self.path();
         match fs::metadata(&path) {
             Ok(found) if found.is_dir() => folder(&path),
-            Ok(_) if path.extension().is_some_and(|ext| ext == "txt") => lines(&path),
-            Ok(_) => Ok(vec![path]),
+            Ok(found) if found.is_file() && path.extension().is_some_and(|ext| ext == "txt") => lines(&path),
+            Ok(found) if found.is_file() => Ok(vec![path]),
+            Ok(_) => Err(ImagesError::NotAFile { path }),
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
                 Err(ImagesError::Read { path, source })
             }
@@ -123,8 +128,10 @@ fn folder(path: &Path) -> Result<Vec<PathBuf>, ImagesError> {
 }
 
 fn lines(list: &Path) -> Result<Vec<PathBuf>, ImagesError> {
-    let text =
-        fs::read_to_string(list).map_err(|source| ImagesError::Read { path: list.to_owned(), source })?;
+    let unreadable = |source| ImagesError::Read { path: list.to_owned(), source };
+    let bytes = read_capped(list, MAX_LIST_BYTES).map_err(|error| unreadable(error.into()))?;
+    let invalid = |error| unreadable(io::Error::new(io::ErrorKind::InvalidData, error));
+    let text = String::from_utf8(bytes).map_err(invalid)?;
     let base = Base::of(list);
     let mut files = Vec::new();
     for (number, line) in text.lines().enumerate() {

@@ -9,7 +9,10 @@ use trt_wire::{ModelName, Verification};
 
 use super::check;
 use super::error::{FleetError, Place};
-use super::file::{CalibrationFile, DEFAULT_PORT, DefaultsFile, DeviceFile, FleetFile, ModelFile};
+use super::file::{
+    CalibrationFile, DEFAULT_BATCH, DEFAULT_COUNT, DEFAULT_MAX_UNDECODABLE, DEFAULT_PORT, DefaultsFile,
+    DeviceFile, FleetFile, ModelFile,
+};
 use super::images::Images;
 use super::paths::Base;
 use super::problem::Problem;
@@ -162,9 +165,19 @@ impl Assembly<'_> {
     fn calibration(&mut self, model: &ModelName, file: CalibrationFile) -> Option<Calibration> {
         let steps = ["models".into(), model.as_str().into(), "calibration".into()];
         let Some(table) = &file.table else { return self.image_calibration(model, &steps, file) };
-        for (other, given) in [("images", file.images.is_some()), ("output", file.output.is_some())] {
+        // A table is used as it is. A key that says how to make one would be believed, and do nothing.
+        for (other, given) in [
+            ("images", file.images.is_some()),
+            ("count", file.count.is_some()),
+            ("seed", file.seed.is_some()),
+            ("batch", file.batch.is_some()),
+            ("algorithm", file.algorithm.is_some()),
+            ("preprocess", file.preprocess.is_some()),
+            ("output", file.output.is_some()),
+            ("max-undecodable", file.max_undecodable.is_some()),
+        ] {
             if given {
-                self.report.at_key(&step(&steps, "table"), |_| Problem::Exclusive {
+                self.report.at_key(&step(&steps, other), |_| Problem::Exclusive {
                     section: dotted(&steps),
                     one: "table",
                     other,
@@ -199,13 +212,13 @@ impl Assembly<'_> {
         let output = file.output.unwrap_or_else(|| format!("calibration/{model}.cache"));
         Some(Calibration::Images(ImageCalibration {
             images,
-            count: file.count,
-            seed: file.seed,
-            batch: file.batch,
-            algorithm: file.algorithm,
+            count: file.count.unwrap_or(DEFAULT_COUNT),
+            seed: file.seed.unwrap_or_default(),
+            batch: file.batch.unwrap_or(DEFAULT_BATCH),
+            algorithm: file.algorithm.unwrap_or_default(),
             preprocess,
             output: self.path(&step(steps, "output"), &output),
-            max_undecodable: file.max_undecodable,
+            max_undecodable: file.max_undecodable.unwrap_or(DEFAULT_MAX_UNDECODABLE),
         }))
     }
 

@@ -1,7 +1,7 @@
 //! What a path in the fleet file means.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// A path that means nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -54,9 +54,33 @@ impl<'a> Base<'a> {
     }
 }
 
+/// A path in the form in which two spellings of it are equal: absolute, without `.` and `..`. Looks at no file, so
+/// that links count as folders.
+pub fn plain(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut plain = PathBuf::new();
+    for part in absolute.components() {
+        match part {
+            Component::CurDir => {}
+            // The root's parent is the root.
+            Component::ParentDir => drop(plain.pop()),
+            part => plain.push(part),
+        }
+    }
+    plain
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spellings_of_a_path_are_equal_once_they_are_plain() {
+        for spelling in ["/a/b/c", "/a/./b//c", "/a/x/../b/c", "/../a/b/c/", "/a/b/c/x/y/../.."] {
+            assert_eq!(plain(Path::new(spelling)), Path::new("/a/b/c"), "{spelling}");
+        }
+        assert_eq!(plain(Path::new("x/../t")), std::env::current_dir().unwrap().join("t"));
+    }
 
     #[test]
     fn paths_are_relative_to_the_file_and_tilde_is_home() {

@@ -66,6 +66,9 @@ pub enum Problem {
     /// Two models whose tables would overwrite each other.
     #[error("{key}: the table of this model is written to the same file: `{other}`")]
     SharedOutput { key: String, other: String },
+    /// A table made elsewhere, which is not made elsewhere.
+    #[error("{key}: this table is made here, for another model: `{other}`")]
+    TableIsOutput { key: String, other: String },
     /// A name that is both a device and a group.
     #[error("{key}: there is a device of this name too: `{name}`")]
     NameClash { key: String, name: String },
@@ -88,6 +91,9 @@ impl Problem {
             Self::TooDeep { .. } => "close the brackets".into(),
             Self::SecondDocument => "remove the second `---`".into(),
             Self::SharedOutput { .. } => "remove `output`, or name another file".into(),
+            Self::TableIsOutput { .. } => {
+                "copy the table to a file of its own, or give this model `images` and `preprocess` too".into()
+            }
             Self::Tag { .. } => "remove the tag, or put the value in quotes".into(),
             Self::MergeKey => {
                 "put what all devices share below `defaults:`, or repeat whole values with `&anchor` \

@@ -82,8 +82,8 @@ impl<const MIN: u64, const MAX: u64> Visitor<'_> for Whole<MIN, MAX> {
 }
 
 /// A whole number of at least 1.
-pub fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    deserializer.deserialize_u64(Whole::<1, { u32::MAX as u64 }>).map(|value| value as u32)
+pub fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    deserializer.deserialize_u64(Whole::<1, { u32::MAX as u64 }>).map(|value| Some(value as u32))
 }
 
 /// A TCP port.
@@ -92,7 +92,7 @@ pub fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D
 }
 
 /// A share from 0 to 1.
-pub fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+pub fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     struct Share;
     impl Visitor<'_> for Share {
         type Value = f64;
@@ -108,7 +108,7 @@ pub fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error
             }
         }
     }
-    deserializer.deserialize_f64(Share)
+    deserializer.deserialize_f64(Share).map(Some)
 }
 
 /// A size in bytes: a number, or a string such as `512MiB`.

@@ -4,12 +4,14 @@ use std::path::Path;
 
 use prost::Message as _;
 use rten::{LoadErrorKind, ModelOptions, NodeId, RunError};
+use trt_onnx::ExternalFile;
 use trt_onnx::proto::{GraphProto, ModelProto, NodeProto};
 
 use super::super::dataflow::last_readers;
 use super::super::error::SourceError;
 use super::super::source::Omitted;
 use super::complete::{complete, data_name};
+use crate::files;
 
 /// A model that rten has loaded.
 pub struct Prepared {
@@ -31,17 +33,20 @@ impl Prepared {
     pub fn load(
         mut proto: ModelProto,
         folder: &Path,
-        external: &[std::path::PathBuf],
+        external: &[ExternalFile],
         activations: &[String],
     ) -> Result<Self, SourceError> {
         let mut options = ModelOptions::with_all_ops();
         options.enable_optimization(false);
         for (number, file) in external.iter().enumerate() {
-            let path = folder.join(file);
-            let bytes = std::fs::read(&path).map_err(|source| SourceError::ExternalData { path, source })?;
+            let path = folder.join(&file.path);
+            // What lies behind the last tensor is nobody's.
+            let bytes = files::read_start(&path, file.bytes)
+                .map_err(|source| SourceError::ExternalData { path, source })?;
             options.external_data(&data_name(number), bytes);
         }
-        complete(&mut proto, external);
+        let paths: Vec<_> = external.iter().map(|file| file.path.clone()).collect();
+        complete(&mut proto, &paths);
         let nodes = NodeNames::replace(&mut proto);
         forget_shapes(&mut proto);
         let model = options.load(proto.encode_to_vec()).map_err(|error| nodes.load_error(&error))?;

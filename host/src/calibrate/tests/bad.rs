@@ -8,28 +8,100 @@ fn identity(input: &[i64]) -> trt_onnx::proto::ModelProto {
 }
 
 #[test]
-fn an_activation_that_is_not_finite_is_named_with_its_image() {
+fn an_activation_that_is_not_a_number_is_named_with_its_image() {
     // log(x - 2) of pixels up to 1; images are told apart within a batch too.
     let nodes = vec![node("Sub", &["x", "two"], &["below"]), node("Log", &["below"], &["bad"])];
     let mut bench = Bench::new(&model(&[-1, 3, 8, 8], nodes, vec![tensor("two", &[], &[2.0])]), 2);
     for batch in [1, 2] {
         bench.job.batch = batch;
         let error = bench.error();
-        let CalibrateError::Source(SourceError::NotFinite { tensor, images, .. }) = &error else {
+        let CalibrateError::Source(SourceError::NotANumber { tensor, images, .. }) = &error else {
             panic!("{error:?}")
         };
         assert_eq!((tensor.as_str(), images.len()), ("bad", 1));
         assert!(!bench.at("out").exists());
     }
-    // 1 / (1 - x) is infinite where x is 1: in the white image, which is the first.
-    let nodes = vec![node("Sub", &["one", "x"], &["rest"]), node("Div", &["one", "rest"], &["bad"])];
+    // (1 - x) / (1 - x) is 0 / 0 where x is 1: in the white image, which is the first.
+    let nodes = vec![node("Sub", &["one", "x"], &["rest"]), node("Div", &["rest", "rest"], &["bad"])];
     let bench = Bench::new(&model(&[-1, 3, 8, 8], nodes, vec![tensor("one", &[], &[1.0])]), 1);
     let error = bench.error().to_string();
-    assert!(
-        error.contains("activation `bad` has 192 value(s) that are not finite, the first: inf"),
-        "{error}"
-    );
+    assert!(error.contains("activation `bad` has 192 value(s) that are not a number (NaN)"), "{error}");
     assert!(error.contains("00.png"), "{error}");
+}
+
+#[test]
+fn a_mask_of_infinities_goes_without_a_scale_and_is_told() {
+    // As attention is masked: Softmax(Where(dark, x, -inf)). No row is masked as a whole.
+    let less = node("Less", &["x", "limit"], &["dark"]);
+    let nodes = vec![
+        less,
+        node("Where", &["dark", "x", "never"], &["masked"]),
+        node("Concat", &["masked", "x"], &["rows"]),
+        node("Softmax", &["rows"], &["y"]),
+    ];
+    let mut nodes = nodes;
+    nodes[2].attribute.push(trt_onnx::proto::AttributeProto {
+        name: Some("axis".into()),
+        i: Some(3),
+        r#type: Some(trt_onnx::proto::attr::INT),
+        ..Default::default()
+    });
+    let weights = vec![tensor("limit", &[], &[0.5]), tensor("never", &[], &[f32::NEG_INFINITY])];
+    let bench = Bench::new(&model(&[-1, 3, 8, 8], nodes, weights), 3);
+    let (table, report) = bench.run().unwrap();
+    assert_eq!(names(&table), ["x", "y"]);
+    assert_eq!(report.with_infinities.keys().collect::<Vec<_>>(), ["masked", "rows"]);
+    let why = &report.without_scale["masked"];
+    assert!(report.with_infinities["masked"] >= 192, "the white image is masked all over: {why}");
+    assert_eq!(
+        *why,
+        format!(
+            "{} of its 576 values are infinite, as in an attention mask",
+            report.with_infinities["masked"]
+        )
+    );
+    let sidecar = store::read(&bench.job.output).unwrap().sidecar.unwrap();
+    assert_eq!(sidecar.without_scale["masked"], *why);
+}
+
+#[test]
+fn pipes_and_devices_are_refused_instead_of_waited_for() {
+    let mut bench = Bench::new(&identity(&[-1, 3, 8, 8]), 1);
+    let pipe = |path: &Path| {
+        let _ = std::fs::remove_file(path);
+        rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    };
+    let expect = |error: CalibrateError, file: &Path| {
+        let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        let text = format!("{error}: {source}");
+        assert!(text.contains(file.to_str().unwrap()) && text.contains("not a regular file"), "{text}");
+    };
+    bench.run().unwrap();
+    let sidecar = store::sidecar_path(&bench.job.output);
+    for file in [&sidecar, &bench.job.output.clone(), &bench.at("photos/00.png")] {
+        pipe(file);
+        expect(bench.error(), file);
+        std::fs::remove_file(file).unwrap();
+    }
+    bench.job.onnx = bench.at("pipe.onnx");
+    pipe(&bench.job.onnx);
+    let error = bench.error();
+    let CalibrateError::Model { source: trt_onnx::OnnxError::Read { source, .. }, .. } = &error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(source.to_string(), "it is not a regular file");
+}
+
+#[test]
+fn an_image_of_absurd_size_is_one_that_cannot_be_decoded() {
+    let mut bench = Bench::new(&identity(&[-1, 3, 8, 8]), 3);
+    bench.job.max_undecodable = 0.5;
+    // Sparse, so that hashing it takes but a moment.
+    let huge = std::fs::File::create(bench.at("photos/01.png")).unwrap();
+    huge.set_len((256 << 20) + 1).unwrap();
+    let (_, report) = bench.run().unwrap();
+    assert_eq!((report.used, report.skipped.len()), (2, 1));
+    assert_eq!(report.skipped[0].reason, "the image file is larger than 268435456 bytes: 268435457");
 }
 
 #[test]
@@ -103,6 +175,7 @@ fn broken_images_are_listed_and_fatal_above_the_share() {
         "{error}"
     );
     assert!(error.contains("03.png: not a JPEG") && error.contains("07.png"), "{error}");
+    assert_eq!(bench.error().undecodable().len(), 2);
     bench.job.max_undecodable = 0.2;
     let (_, report) = bench.run().unwrap();
     assert_eq!((report.used, report.skipped.len()), (8, 2));
@@ -138,6 +211,40 @@ fn a_table_that_was_not_made_here_stays_unless_forced() {
     std::fs::write(&bench.job.output, &edited).unwrap();
     assert!(matches!(bench.error(), CalibrateError::Edited { .. }));
     assert_eq!(std::fs::read(&bench.job.output).unwrap(), edited);
+}
+
+#[test]
+fn a_table_whose_replacement_was_cut_short_is_made_anew_and_an_edited_one_is_not() {
+    let mut bench = Bench::new(&identity(&[-1, 3, 8, 8]), 2);
+    bench.run().unwrap();
+    let old = std::fs::read(&bench.job.output).unwrap();
+    bench.job.algorithm = Algorithm::MinMax;
+    bench.run().unwrap();
+    let new = std::fs::read(&bench.job.output).unwrap();
+    assert_ne!(old, new);
+    assert!(matches!(bench.plan().unwrap().state, State::UpToDate(_)));
+
+    // The power goes when the sidecar is written and the table is not.
+    std::fs::write(&bench.job.output, &old).unwrap();
+    let State::Stale { reasons, .. } = bench.plan().unwrap().state else { panic!("it is stale") };
+    assert!(reasons[0].contains("cut short"), "{reasons:?}");
+    bench.run().unwrap();
+    assert_eq!(std::fs::read(&bench.job.output).unwrap(), new);
+
+    // At the first calibration there is no table yet.
+    std::fs::remove_file(&bench.job.output).unwrap();
+    assert!(matches!(bench.plan().unwrap().state, State::Missing));
+    bench.run().unwrap();
+
+    // Nobody but the user may replace what was edited, not even half-way through.
+    std::fs::write(&bench.job.output, [&old[..], b"extra: 3c010204\n"].concat()).unwrap();
+    assert!(matches!(bench.error(), CalibrateError::Edited { .. }));
+    let edited = std::fs::read(&bench.job.output).unwrap();
+    bench.job.force = true;
+    bench.run().unwrap();
+    bench.job.force = false;
+    std::fs::write(&bench.job.output, edited).unwrap();
+    assert!(matches!(bench.error(), CalibrateError::Edited { .. }), "it is still the user's");
 }
 
 #[test]

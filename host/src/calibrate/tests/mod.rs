@@ -1,6 +1,7 @@
 //! Whole calibrations of tiny models.
 
 mod bad;
+mod foreign;
 mod models;
 
 use std::path::Path;
@@ -115,7 +116,7 @@ fn neither_batch_nor_order_nor_threads_change_the_table() {
     photographs(&bench.at("shuffled"), 11, |n| format!("{:02}.png", n * 7 % 11));
     bench.job.images = files(&bench.at("shuffled"));
     bench.job.force = false;
-    assert!(matches!(bench.plan().unwrap().state, State::Stale(_)), "other names are another dataset");
+    assert!(matches!(bench.plan().unwrap().state, State::Stale { .. }), "other names are another dataset");
     assert_eq!(table(&bench), first, "other names");
 }
 
@@ -129,7 +130,7 @@ fn an_up_to_date_table_is_reused_and_a_stale_one_explained() {
     assert!(matches!(bench.plan().unwrap().state, State::UpToDate(_)), "the batch size is no reason");
 
     let reasons = |bench: &Bench| match bench.plan().unwrap().state {
-        State::Stale(reasons) => reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+        State::Stale { reasons, .. } => reasons.join("; "),
         state => panic!("{state:?}"),
     };
     let expect = |bench: &Bench, reason: &str| {
@@ -137,6 +138,12 @@ fn an_up_to_date_table_is_reused_and_a_stale_one_explained() {
         assert!(found.contains(reason), "{found}");
     };
     let fresh = bench.job.clone();
+    for count in [6, 7, 5000] {
+        bench.job.count = count;
+        bench.job.seed = u64::from(count);
+        assert!(matches!(bench.plan().unwrap().state, State::UpToDate(_)), "all 6 images, as before");
+    }
+    bench.job = fresh.clone();
     bench.job.count = 4;
     expect(&bench, "`count` was 100, and is 4");
     bench.job = Job { algorithm: Algorithm::MinMax, ..fresh.clone() };
@@ -216,8 +223,8 @@ fn external_data_is_part_of_the_model() {
     assert_eq!(outside.run().unwrap().0, inside.run().unwrap().0);
     // The `.onnx` stays the same, and still the model is another.
     std::fs::write(outside.at("data/weights.bin"), vec![0; bytes.len()]).unwrap();
-    let State::Stale(reasons) = outside.plan().unwrap().state else { panic!("it is stale") };
-    assert!(reasons[0].to_string().contains("the model's data `data/weights.bin` changed"), "{reasons:?}");
+    let State::Stale { reasons, .. } = outside.plan().unwrap().state else { panic!("it is stale") };
+    assert!(reasons[0].contains("the model's data `data/weights.bin` changed"), "{reasons:?}");
 }
 
 #[test]

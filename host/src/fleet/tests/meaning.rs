@@ -14,10 +14,9 @@ fn the_reference_loads_and_means_what_it_says() {
     assert_eq!(detector.onnx, folder.join("models/detector.onnx"));
     assert_eq!(detector.workspace, Some(512 << 20));
     assert_eq!((detector.precision, detector.on_unsupported), (Precision::Int8, OnUnsupported::Fp16));
-    assert_eq!(detector.shapes["scale"], ShapeRange { min: vec![1, 2], opt: vec![1, 2], max: vec![1, 2] });
-    let Some(Calibration::Table(table)) = &fleet.model("classifier").unwrap().calibration else {
-        panic!("a table made elsewhere")
-    };
+    let classifier = fleet.model("classifier").unwrap();
+    assert_eq!(classifier.shapes["scale"], ShapeRange { min: vec![1, 2], opt: vec![1, 2], max: vec![1, 2] });
+    let Some(Calibration::Table(table)) = &classifier.calibration else { panic!("a table made elsewhere") };
     assert_eq!(*table, folder.join("tables/classifier.cache"));
     assert_eq!((ssh(&fleet, "nano-1").user.as_deref(), ssh(&fleet, "nano-1").port), (Some("deploy"), 22));
     assert_eq!((ssh(&fleet, "orin-1").user.as_deref(), ssh(&fleet, "orin-1").port), (Some("ada"), 2222));
@@ -157,6 +156,9 @@ fn images_are_folders_globs_lists_and_files() {
     assert_snapshot!(list("none/*.jpg"), @"there are no images in: ROOT/none/*.jpg; `images` names a folder, a glob such as `photos/**/*.jpg`, or a list file `.txt`, relative to the fleet file");
     assert_snapshot!(list("p/***"), @"the pattern for images is wrong: `p/***`; put a literal bracket into brackets: `[[]`");
     assert_snapshot!(list("bad.txt"), @"ROOT/bad.txt:2:1: there is no such image: ROOT/none.jpg; paths in a list are relative to the list; one path a line");
+    let pipe = root.join("pipe.jpg");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    assert_snapshot!(list("pipe.jpg"), @"this is neither a folder nor a regular file: ROOT/pipe.jpg; save the image, or the list, to a file: pipes and devices cannot be read twice");
     assert_snapshot!(list("~bob/p"), @"the path of the images is wrong: `~bob/p`; paths are absolute, relative to the fleet file, or start with `~/`");
 }
 

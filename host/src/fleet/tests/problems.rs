@@ -172,9 +172,26 @@ fn sections_that_make_no_sense_are_refused() {
           hint: add `preprocess: imagenet`, `yolo`, `plain` or a map; `trt-deploy init --reference` prints every key with its meaning
         "#);
     assert_snapshot!(calibration("images: photos, preprocess: yolo, table: t.cache"), @r#"
-        trt-deploy.yaml:5:53: models.m.calibration: `table` and `images` exclude each other
+        trt-deploy.yaml:5:19: models.m.calibration: `table` and `images` exclude each other
           hint: remove `table` or `images`
         "#);
+    for key in [
+        "images: photos",
+        "count: 5",
+        "seed: 1",
+        "batch: 2",
+        "algorithm: minmax",
+        "preprocess: yolo",
+        "output: o",
+        "max-undecodable: 0.5",
+    ] {
+        let name = key.split(':').next().unwrap_or_default();
+        let text = calibration(&format!("table: t.cache, {key}"));
+        assert!(
+            text.contains(&format!("5:35: models.m.calibration: `table` and `{name}` exclude each other")),
+            "{text}"
+        );
+    }
     assert_snapshot!(fails("devices:\n  here:\n    socket: /run/a.sock\n    user: ada\n"), @r#"
         trt-deploy.yaml:4:5: devices.here: `socket` and `user` exclude each other
           hint: remove `socket` or `user`
@@ -187,6 +204,17 @@ fn no_table_overwrites_another() {
     assert_snapshot!(fails(format!("models:\n  a: {{onnx: a, {calibration}}}\n  b: {{onnx: b, {calibration}}}\n")), @r#"
         trt-deploy.yaml:3:84: models.b.calibration.output: the table of this model is written to the same file: `a`
           hint: remove `output`, or name another file
+        "#);
+    // However the file is spelt, and whoever else names it.
+    let other = calibration.replace("t.cache", "x/.././t.cache");
+    assert!(
+        fails(format!("models:\n  a: {{onnx: a, {calibration}}}\n  b: {{onnx: b, {other}}}\n"))
+            .contains("the same file: `a`")
+    );
+    let table = "precision: int8, calibration: {table: ./t.cache}";
+    assert_snapshot!(fails(format!("models:\n  a: {{onnx: a, {table}}}\n  b: {{onnx: b, {calibration}}}\n")), @r#"
+        trt-deploy.yaml:2:54: models.a.calibration.table: this table is made here, for another model: `b`
+          hint: copy the table to a file of its own, or give this model `images` and `preprocess` too
         "#);
 }
 

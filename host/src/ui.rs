@@ -5,7 +5,8 @@ use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use comfy_table::{Table, presets};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde::Serialize;
 
 /// What a bar counts.
@@ -78,17 +79,22 @@ impl Ui {
     /// Progress with a known end. Without a terminal it says a line at every tenth.
     pub fn bar(&self, label: &str, total: u64, unit: Unit) -> Bar<'_> {
         let template = match unit {
-            Unit::Items => "{prefix:24} {bar:30} {pos}/{len} {per_sec} {eta}",
-            Unit::Bytes => "{prefix:24} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+            Unit::Items => "{prefix:24} {wide_bar} {pos}/{len} {rate} {eta} left",
+            Unit::Bytes => "{prefix:24} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left",
         };
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            // What cannot be written to the terminal is no reason to stop.
+            let _ = write!(out, "{:.1}/s", state.per_sec());
+        };
+        let style = style.with_key("rate", rate);
         let bar = self.bars.add(ProgressBar::new(total).with_style(style).with_prefix(label.to_owned()));
         Bar { ui: self, bar, label: label.to_owned(), said: Mutex::new(0) }
     }
 
     /// Work whose end nobody knows: its phase and how long it has taken.
     pub fn phase(&self, label: &str) -> Phase<'_> {
-        let style = ProgressStyle::with_template("{prefix:24} {spinner} {msg} {elapsed}")
+        let style = ProgressStyle::with_template("{prefix:24} {spinner} {elapsed} {wide_msg}")
             .unwrap_or_else(|_| ProgressStyle::default_spinner());
         let bar = self.bars.add(ProgressBar::new_spinner().with_style(style).with_prefix(label.to_owned()));
         if self.draws {
@@ -153,6 +159,16 @@ impl Drop for Phase<'_> {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// A table without lines, which begins at the left margin. Print its `trim_fmt()`.
+pub fn table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header);
+    table.column_iter_mut().for_each(|column| {
+        column.set_padding((0, 2));
+    });
+    table
 }
 
 /// A size for people, with binary units: `1.4 MiB`.

@@ -2,15 +2,13 @@
 
 use std::process::ExitCode;
 
-use comfy_table::{Table, presets};
 use serde::Serialize;
-use trt_wire::message::{Busy, ModelStatus};
+use trt_wire::message::{Busy, ModelStatus, VerifyOutcome};
 
-use super::push::report::verified;
 use super::{Context, Problem, on_each, select_or_all};
-use crate::device::{Access, connect};
+use crate::device::{Access, DeviceError, connect};
 use crate::fleet::{Fleet, Selector};
-use crate::ui::bytes;
+use crate::ui::{bytes, table};
 
 /// Arguments of `status`.
 #[derive(Debug, clap::Args)]
@@ -36,16 +34,14 @@ struct DeviceStatus<'a> {
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let fleet = Fleet::load(&context.config)?;
     let devices = select_or_all(&fleet, &args.targets, &args.selector)?;
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_header(["DEVICE", "MODEL", "RELEASE", "ENGINE", "TENSORRT", "VERIFIED"]);
+    let mut table = table(["DEVICE", "MODEL", "RELEASE", "ENGINE", "TENSORRT", "VERIFIED"]);
     let mut all = Vec::new();
     let code = on_each(devices, context, |device| {
         let name = device.name.as_str();
         let answer = connect(device, args.access, context).and_then(|mut agent| agent.status());
         let (models, busy) = match answer {
             Ok(answer) => answer,
+            Err(DeviceError::Interrupted(interrupted)) => return Err(interrupted.into()),
             Err(error) => {
                 table.add_row([name, "-", if error.is_unreachable() { "unreachable" } else { "failed" }]);
                 let error = error.into();
@@ -69,7 +65,9 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
         all.push(DeviceStatus { device: name, models, busy, error: None });
         Ok(())
     });
-    context.ui.print(table.trim_fmt());
+    if !table.is_empty() {
+        context.ui.print(table.trim_fmt());
+    }
     context.ui.json(&all)?;
     Ok(code)
 }
@@ -83,7 +81,10 @@ fn row(device: &str, model: &ModelStatus) -> Vec<String> {
             current.release.to_string(),
             format!("{} {}", current.precision, bytes(current.engine_bytes)),
             current.tensorrt.clone(),
-            verified(&current.verify),
+            // The reason is told by `push` and by `--json`.
+            match current.verify {
+                VerifyOutcome::NotVerified { .. } => "NOT VERIFIED".into(),
+            },
         ],
         None if model.problem.is_some() => vec![device, name, "damaged".into()],
         None => vec![device, name, "none active".into()],

@@ -11,7 +11,7 @@ use crate::commands::Problem;
 use crate::device::{Proposal, Traffic};
 use crate::ui::{Ui, bytes, duration};
 
-/// Decisions that name many nodes are cut to about this many characters without `-v`.
+/// Decisions that name many nodes are shortened without `-v` if they have more characters than this.
 const LONGEST_DECISION: usize = 160;
 
 /// One device of a push.
@@ -111,16 +111,30 @@ pub fn show_deployed(ui: &Ui, device: &str, model: &ModelName, planned: &[Decisi
         verified(&deployed.verify)
     ));
     ui.print(format_args!("  {}", Path::new(&deployed.path).display()));
+    let mut shortened = false;
     for decision in deployed.decisions.iter().filter(|decision| !planned.contains(decision)) {
-        let text = decision.to_string();
-        if ui.is_verbose() || text.chars().count() <= LONGEST_DECISION {
-            ui.print(format_args!("  - {text}"));
-        } else {
-            let because = &decision.because;
-            let what: String = decision.what.chars().take(LONGEST_DECISION / 2).collect();
-            ui.print(format_args!("  - {what}… (`-v` shows all), because {because}"));
+        match shorten(decision).filter(|_| !ui.is_verbose()) {
+            None => ui.print(format_args!("  - {decision}")),
+            Some(short) => {
+                shortened = true;
+                ui.print(format_args!("  - {short}"));
+            }
         }
     }
+    if shortened {
+        ui.print("  `-v` names all nodes");
+    }
+}
+
+/// The same with fewer names, if it is long.
+fn shorten(decision: &Decision) -> Option<Decision> {
+    if decision.to_string().chars().count() <= LONGEST_DECISION {
+        return None;
+    }
+    let cut: String = decision.what.chars().take(LONGEST_DECISION / 2).collect();
+    let whole = cut.rsplit_once(", ").map_or(cut.as_str(), |(whole, _)| whole);
+    let close = if whole.contains('(') && !whole.contains(')') { ")" } else { "" };
+    Some(Decision { what: format!("{whole}, …{close}"), because: decision.because.clone() })
 }
 
 fn count(number: usize, what: &str) -> String {
@@ -143,5 +157,23 @@ pub fn phase_word(phase: Phase) -> &'static str {
         Phase::Build => "builds",
         Phase::Verify => "verifies",
         Phase::Activate => "activates",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_decision_keeps_whole_names_and_its_reason() {
+        let names: Vec<String> = (0..30).map(|number| format!("`/features/{number}/conv`")).collect();
+        let because = "its weight is small".to_owned();
+        let what = format!("30 Conv nodes stay in FP32 ({})", names.join(", "));
+        let short = shorten(&Decision { what, because: because.clone() }).unwrap().to_string();
+        assert_eq!(
+            short,
+            "30 Conv nodes stay in FP32 (`/features/0/conv`, `/features/1/conv`, …), because its weight is small"
+        );
+        assert_eq!(shorten(&Decision { what: "the graph is converted".into(), because }), None);
     }
 }

@@ -16,7 +16,7 @@ use crate::fleet::Model;
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
     /// The ONNX cannot be used.
-    #[error("{}: {source}", path.display())]
+    #[error("cannot use the model {}", path.display())]
     Model {
         /// The file.
         path: PathBuf,

@@ -80,17 +80,10 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
 pub fn is_interrupted(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.is::<Interrupted>()
+            || matches!(cause.downcast_ref(), Some(DeviceError::Interrupted(_)))
             || matches!(cause.downcast_ref(), Some(TransportError::Interrupted))
+            || matches!(cause.downcast_ref(), Some(InstallError::Interrupted(_)))
             || matches!(cause.downcast_ref(), Some(CalibrateError::Interrupted(_)))
-            // A transparent error hides what is in it from the chain.
-            || matches!(
-                cause.downcast_ref(),
-                Some(DeviceError::Interrupted(_) | DeviceError::Transport(TransportError::Interrupted))
-            )
-            || matches!(
-                cause.downcast_ref(),
-                Some(InstallError::Interrupted(_) | InstallError::Transport(TransportError::Interrupted))
-            )
     })
 }
 

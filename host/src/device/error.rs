@@ -12,7 +12,7 @@ use crate::transport::TransportError;
 pub enum DeviceError {
     /// The device cannot be reached.
     #[error(transparent)]
-    Transport(#[from] TransportError),
+    Transport(TransportError),
     /// The device is reached, and no agent answers there.
     #[error("{peer}: no agent answers{}", words(stderr))]
     NoAgent {
@@ -87,6 +87,16 @@ pub enum DeviceError {
     /// Ctrl-C.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+}
+
+impl From<TransportError> for DeviceError {
+    /// Ctrl-C is the same, wherever it arrived.
+    fn from(error: TransportError) -> Self {
+        match error {
+            TransportError::Interrupted => Self::Interrupted(Interrupted),
+            other => Self::Transport(other),
+        }
+    }
 }
 
 fn words(stderr: &str) -> String {

@@ -11,7 +11,7 @@ use crate::transport::TransportError;
 pub enum InstallError {
     /// The device cannot be reached, or the connection broke.
     #[error(transparent)]
-    Transport(#[from] TransportError),
+    Transport(TransportError),
     /// The device is a socket of this machine; there is no way to install anything through it.
     #[error("`{device}` is a socket on this machine, and agents are installed over SSH")]
     NotOverSsh {
@@ -91,6 +91,16 @@ pub enum InstallError {
     /// Ctrl-C.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+}
+
+impl From<TransportError> for InstallError {
+    /// Ctrl-C is the same, wherever it arrived.
+    fn from(error: TransportError) -> Self {
+        match error {
+            TransportError::Interrupted => Self::Interrupted(Interrupted),
+            other => Self::Transport(other),
+        }
+    }
 }
 
 impl InstallError {

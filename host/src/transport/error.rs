@@ -54,8 +54,8 @@ pub enum KeyProblem {
     /// The file is something else.
     #[error("not a usable private key: {0}")]
     Format(String),
-    /// It is encrypted, and nobody can be asked.
-    #[error("encrypted, and there is nobody to ask for the passphrase")]
+    /// It is encrypted, and nobody can be asked, or wants to answer.
+    #[error("encrypted, and nobody gave the passphrase")]
     NeedsPassphrase,
     /// None of the passphrases given opens it.
     #[error("wrong passphrase")]

@@ -29,6 +29,20 @@ pub fn convolutions(side: i64, channels: i64, layers: usize) -> Vec<u8> {
     model(nodes, weights, value_info("images", &[1, 3, side, side]), output)
 }
 
+/// [`convolutions`] of one layer that takes any number of images at once.
+pub fn dynamic_batch(side: i64, channels: i64) -> Vec<u8> {
+    let mut model = ModelProto::decode(convolutions(side, channels, 1).as_slice()).expect("our own bytes");
+    for value in model.graph.iter_mut().flat_map(|graph| graph.input.iter_mut().chain(&mut graph.output)) {
+        let tensor = match value.r#type.as_mut().and_then(|value| value.value.as_mut()) {
+            Some(TypeValue::Tensor(tensor)) => tensor,
+            other => panic!("no tensor: {other:?}"),
+        };
+        let batch = tensor.shape.as_mut().and_then(|shape| shape.dim.first_mut()).expect("a batch");
+        batch.value = Some(DimValue::Param("batch".into()));
+    }
+    model.encode_to_vec()
+}
+
 /// [`convolutions`] with its weights in a file beside it, as PyTorch writes large models: `name`.onnx and `name`.data.
 pub fn convolutions_with_external_data(dir: &Path, name: &str, side: i64, channels: i64, layers: usize) {
     let bytes = convolutions(side, channels, layers);

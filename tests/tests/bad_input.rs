@@ -87,12 +87,19 @@ fn a_table_of_another_model_is_refused() {
 }
 
 #[test]
+fn init_with_a_model_that_is_not_there_says_what_to_check() {
+    let host = Host::new();
+    host.run(&["init", "--onnx", "nope.onnx"]).fails(3, &["nope.onnx", "check the path"]);
+    assert!(host.files().is_empty(), "{:?}", host.files());
+}
+
+#[test]
 fn wrong_fleet_files_are_located() {
     let host = Host::new();
     let cases = [
         ("models:\n  net:\n    onx: a.onnx\n    precision: fp32\n", "trt-deploy.yaml:3:", "onnx"),
         ("models:\n  net:\n    onnx: a.onnx\n    precision: int9\n", "trt-deploy.yaml:4:", "int8"),
-        ("models: &m {}\nmodels:\n  <<: *m\n", "trt-deploy.yaml", ""),
+        ("models:\n  net: &m {onnx: a.onnx}\n  two:\n    <<: *m\n", "trt-deploy.yaml:4:", "`<<`"),
     ];
     for (text, place, word) in cases {
         host.write("trt-deploy.yaml", text);
@@ -107,9 +114,15 @@ fn wrong_fleet_files_are_located() {
 fn a_dynamic_input_without_a_shape_and_a_shape_that_does_not_fit_are_refused() {
     require_rtx!();
     let device = Device::start();
-    let host = host_with(&format!("{NET}    shapes: {{images: [1, 3, 99, 99]}}\n"), &device);
-    host.write("net.onnx", models::convolutions(16, 8, 1));
+    let host = host_with(NET, &device);
+    host.write("net.onnx", models::dynamic_batch(16, 8));
+    host.run(&["push", "here"]).fails(5, &["`images` has dynamic dimensions [-1, 3, 16, 16]", "`shapes`"]);
+    host.fleet(&format!("{NET}    shapes: {{images: [1, 3, 99, 99]}}\n"), &device);
     host.run(&["push", "here"]).fails(5, &["images", "[1, 3, 99, 99]"]);
+    host.fleet(&format!("{NET}    shapes: {{images: [4, 3, 16, 16]}}\n"), &device);
+    host.run(&["push", "here"]).ok();
+    host.write("net.onnx", models::convolutions(16, 8, 1));
+    host.run(&["push", "here"]).fails(5, &["images", "[4, 3, 16, 16]"]);
 }
 
 #[test]
@@ -126,7 +139,15 @@ fn a_socket_without_an_agent_is_explained() {
     let host = host_with(NET, &device);
     host.write("net.onnx", models::convolutions(16, 8, 1));
     device.kill();
-    host.run(&["push", "here"]).fails(4, &["agent.sock"]);
+    host.run(&["push", "here"]).fails(4, &["agent.sock", "trt-agent daemon"]);
+    let pushed = host.run(&["push", "here", "--json"]).json();
+    assert_eq!(pushed[0]["error"]["retry"], "after-fix");
+    // `agent install` does not work through a socket, so nobody is sent there.
+    let status = host.run(&["agent", "status"]);
+    assert_eq!(status.code, 6, "{}", status.stdout);
+    assert!(status.stdout.contains("does not answer: cannot connect to socket"), "{}", status.stdout);
+    assert!(status.stdout.contains("hint: is the agent running?"), "{}", status.stdout);
+    assert!(!status.stdout.contains("agent install"), "{}", status.stdout);
 }
 
 #[test]

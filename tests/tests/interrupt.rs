@@ -1,4 +1,4 @@
-//! Ctrl-C, and agents that stop listening: the host ends at once and keeps what it knows.
+//! Ctrl-C, and agents that stop listening, fail early or have bad news: the host ends at once and tells what it knows.
 
 use std::io::{BufReader, Read, Write};
 use std::net::TcpListener;
@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use e2e::{Host, models};
 use rustix::process::{Pid, Signal, kill_process};
 use trt_wire::frame::{self, Frame};
-use trt_wire::message::{Action, Deployed, Hello, Missing, PROTOCOL, Planned, Reply, Request, VerifyOutcome};
+use trt_wire::message::{
+    Action, Deployed, Hello, Missing, ModelStatus, PROTOCOL, Planned, Reply, Request, VerifyOutcome,
+};
 use trt_wire::{
     BuildPlan, DeviceFacts, EngineKey, Failure, FailureCode, Manifest, Precision, QuantMode, ReleaseId, Retry,
 };
@@ -298,4 +300,23 @@ fn an_answer_that_makes_no_sense_is_no_unreachable_device() {
     });
     let run = host.run(&["status", "here"]).fails(5, &["cannot be understood", "0x48"]);
     assert!(run.stdout.contains("failed") && !run.stdout.contains("unreachable"), "{}", run.stdout);
+}
+
+#[test]
+fn a_model_whose_files_are_damaged_is_shown_with_its_problem() {
+    let host = host_with(&["here"], 0);
+    Fake::start(&host, "here", |mut fake| {
+        assert!(matches!(fake.request(), Request::Status));
+        let model = ModelStatus {
+            model: "net".parse().expect("a name"),
+            current: None,
+            problem: Some("`release.json` is cut short".into()),
+            previous: None,
+            path: String::new(),
+        };
+        fake.reply(&Reply::Status { models: vec![model], busy: None });
+    });
+    let run = host.run(&["status", "here"]).ok();
+    assert!(run.stdout.contains("damaged"), "{}", run.stdout);
+    assert!(run.stderr.contains("here net: `release.json` is cut short"), "{}", run.stderr);
 }

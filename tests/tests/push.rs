@@ -74,6 +74,66 @@ fn a_new_calibration_ships_only_the_table_and_rollback_returns_to_the_old_engine
 }
 
 #[test]
+fn a_dry_run_before_the_first_calibration_shows_the_plan_without_a_key() {
+    require_rtx!();
+    let (device, host) = (Device::start(), Host::new());
+    host.write("net.onnx", models::convolutions(32, 96, 3));
+    models::photographs(&host.path("photos"), 4);
+    let calibration = "    calibration: {images: photos, preprocess: plain}\n";
+    host.fleet(&format!("{}{calibration}", FP32.replace("fp32", "int8")), &device);
+    let before = host.files();
+    let dry = host.run(&["push", "here", "--dry-run"]).ok();
+    assert!(
+        dry.stderr.contains("calibration/net.cache would be made first: there is no table yet"),
+        "{dry:?}"
+    );
+    for line in [
+        "here net: int8, explicit Q/DQ",
+        "in 1 file, and the calibration table\n",
+        "  build an engine, no earlier build",
+    ] {
+        assert!(dry.stdout.contains(line), "`{line}` is not in:\n{}", dry.stdout);
+    }
+    let dry = host.run(&["push", "here", "--dry-run", "--json"]).ok().json();
+    assert_eq!(dry[0]["models"][0]["table_promised"], true);
+    assert_eq!(host.files(), before);
+    assert!(!device.engine("net").exists());
+    host.run(&["push", "here"]).ok();
+    let dry = host.run(&["push", "here", "--dry-run", "--json"]).ok().json();
+    assert_eq!(dry[0]["models"][0]["table_promised"], false);
+    assert_eq!(dry[0]["models"][0]["planned"]["action"], "nothing");
+}
+
+#[test]
+fn a_rollback_looks_at_every_model_before_it_switches_one() {
+    require_rtx!();
+    let (device, host) = (Device::start(), Host::new());
+    let two = format!("{FP32}{}", FP32.replace("  net:", "  other:").replace("net.onnx", "other.onnx"));
+    host.fleet(&two, &device);
+    let push = |name: &str, layers: usize| {
+        host.write(&format!("{name}.onnx"), models::convolutions(16, 8, layers));
+        let pushed = host.run(&["push", "here", "-m", name, "--json"]).ok().json();
+        pushed[0]["models"][0]["deployed"]["release"].clone()
+    };
+    let active = |place: usize| {
+        host.run(&["status", "--json"]).ok().json()[0]["models"][place]["current"]["release"].clone()
+    };
+    let (first, second) = (push("net", 1), push("net", 2));
+    push("other", 3);
+    // `other` has nothing to go back to, so `net` stays as well.
+    host.run(&["rollback", "here"]).fails(5, &["`other` has no earlier release"]);
+    assert_eq!(active(0), second);
+    host.run(&["rollback", "here", "--dry-run"]).fails(5, &["`other` has no earlier release"]);
+
+    let look = host.run(&["rollback", "here", "-m", "net", "--dry-run", "--json"]).ok().json();
+    assert_eq!((&look[0]["from"], &look[0]["to"]), (&second, &first));
+    assert_eq!(active(0), second, "a dry run changes nothing");
+    let done = host.run(&["rollback", "here", "-m", "net", "--json"]).ok().json();
+    assert_eq!(done, look);
+    assert_eq!(active(0), first);
+}
+
+#[test]
 fn external_data_travels_with_the_model_and_a_new_table_leaves_it_where_it_is() {
     require_rtx!();
     let (device, host) = (Device::start(), Host::new());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use trt_calib::sidecar::{
     Backend, Dataset, FORMAT, Image, ModelSource, Sidecar, SidecarError, Skipped, Stale, TensorRecord,
@@ -75,6 +76,45 @@ fn a_sidecar_is_read_as_it_was_written() {
     let bytes = sidecar().write();
     assert_eq!(bytes.last(), Some(&b'\n'));
     assert_eq!(Sidecar::parse(&bytes).unwrap(), sidecar());
+}
+
+/// Of two neighbours JSON text must not make one number: the table would count as stale for ever.
+#[test]
+fn numbers_that_differ_in_the_last_bit_stay_apart() {
+    let scale = 0.018_018_018_018_018_014_f64;
+    for scale in [scale, scale.next_up(), scale.next_up().next_up()] {
+        let made = Sidecar { preprocessing: json!({ "scale": scale }), ..sidecar() };
+        let read = Sidecar::parse(&made.write()).unwrap();
+        assert_eq!(read.preprocessing["scale"].as_f64().map(f64::to_bits), Some(scale.to_bits()));
+        let wanted = Wanted { preprocessing: json!({ "scale": scale }), ..wanted() };
+        assert_eq!(read.staleness(&wanted), []);
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_sidecar_is_read_as_it_was_written(
+        numbers in prop::collection::vec(any::<f64>().prop_filter("JSON has no others", |n| n.is_finite()), 1..20),
+        [amax, min, max] in prop::array::uniform3(any::<f32>().prop_filter("as above", |n| n.is_finite())),
+        seed in any::<u64>(),
+        name in any::<String>(),
+    ) {
+        let mut made = sidecar();
+        made.preprocessing = json!({ "scale": numbers[0], "mean": numbers, "deep": { &name: numbers } });
+        made.params = json!({ "percentile": numbers[0], "seed": seed, &name: [numbers] });
+        made.dataset.seed = seed;
+        let record = TensorRecord { amax, min, max, threshold: numbers[0], nan: seed, infinite: 0, zero_range: true };
+        made.tensors.insert(name, record);
+        let read = Sidecar::parse(&made.write()).unwrap();
+        prop_assert_eq!(&read, &made);
+        let wanted = Wanted {
+            preprocessing: made.preprocessing,
+            params: made.params,
+            dataset: None,
+            ..wanted()
+        };
+        prop_assert_eq!(read.staleness(&wanted), []);
+    }
 }
 
 #[test]

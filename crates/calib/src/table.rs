@@ -10,7 +10,7 @@ mod header;
 mod lint;
 mod parse;
 
-pub use compare::{Change, Coverage, TableDiff, coverage, diff};
+pub use compare::{Change, Coverage, TableDiff, coverage, coverage_with_initializers, diff};
 pub use error::TableError;
 pub use header::{Header, LegacyHeader, TableAlgorithm, TableVersion};
 pub use lint::{Lint, LintKind, Severity, lint};

@@ -6,19 +6,76 @@ use proptest::prelude::*;
 use trt_calib::table::{Severity, TableVersion, diff, lint};
 use trt_calib::{CalibrationTable, Kind, sniff};
 
-/// The collection of real tables, with the columns of its manifest; empty where it is not at hand.
-fn real_tables() -> Vec<(Vec<String>, Vec<u8>)> {
+/// A table and what is known of it.
+struct Sample {
+    name: String,
+    bytes: Vec<u8>,
+    header: String,
+    entries: usize,
+    zeros: usize,
+    infinities: usize,
+}
+
+/// Tables in each way of writing that was met: as TensorRT 8 does, by the legacy calibrator, with Windows line ends, and
+/// with names and scales that are unusual. Header, entries, zeros, infinities.
+const MADE: [(&str, &str, [usize; 3], &[u8]); 4] = [
+    (
+        "unpadded hex",
+        "TRT-8510-EntropyCalibration2",
+        [4, 0, 0],
+        b"TRT-8510-EntropyCalibration2\nimages: 3c010a14\nconv1/out: 3d8c\nlow: 9184e7\nlast: 7ac3\n",
+    ),
+    (
+        "legacy header",
+        "0 3ff0000000000000 3fefffeb074a771d",
+        [2, 0, 0],
+        b"0 3ff0000000000000 3fefffeb074a771d\nvolume: 3ca1b2c3\n(Unnamed Layer* 3) [Convolution]_output: 3e0f1e2d\n",
+    ),
+    (
+        "Windows line ends",
+        "TRT-7203-MinMaxCalibration",
+        [3, 1, 0],
+        b"TRT-7203-MinMaxCalibration\r\ndata: 3c810204\r\nmask: 0\r\nprob: 3b00f1e2\r\n",
+    ),
+    (
+        "colons, zeros and infinities",
+        "TRT-101300-EntropyCalibration2",
+        [5, 2, 1],
+        b"TRT-101300-EntropyCalibration2\nonnx::MatMul_12_output: 3b1df5a4\ninput_1:0: 3c010204\na: b: 0\n\
+          m\xc3\xa4\xff: 0\nscores: 7f800000\n",
+    ),
+];
+
+/// Our own tables, and the collection of real ones with the columns of its manifest, where it is at hand.
+fn samples() -> Vec<Sample> {
+    let made =
+        |&(name, header, [entries, zeros, infinities], bytes): &(&str, &str, [usize; 3], &[u8])| Sample {
+            name: name.to_owned(),
+            bytes: bytes.to_vec(),
+            header: header.to_owned(),
+            entries,
+            zeros,
+            infinities,
+        };
+    let mut samples: Vec<Sample> = MADE.iter().map(made).collect();
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/calibration-tables"));
     let Ok(manifest) = fs::read_to_string(folder.join("MANIFEST.tsv")) else {
         eprintln!("skipped: the collection of real tables is not beside this checkout");
-        return Vec::new();
+        return samples;
     };
-    let table = |line: &str| {
-        let columns: Vec<String> = line.split('\t').map(str::to_owned).collect();
-        let bytes = fs::read(folder.join(&columns[0])).unwrap();
-        (columns, bytes)
-    };
-    manifest.lines().skip(1).map(table).collect()
+    samples.extend(manifest.lines().skip(1).map(|line| {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let number = |column: usize| columns[column].parse().unwrap();
+        Sample {
+            name: columns[0].to_owned(),
+            bytes: fs::read(folder.join(columns[0])).unwrap(),
+            header: columns[4].to_owned(),
+            entries: number(5),
+            zeros: number(7),
+            infinities: number(8),
+        }
+    }));
+    samples
 }
 
 /// A table with what is unusual in real ones: a colon, spaces, zero, infinity, absurd scales.
@@ -34,13 +91,12 @@ fn without_cr(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn real_tables_are_written_as_they_were_read() {
-    for (columns, bytes) in real_tables() {
-        let name = &columns[0];
+fn tables_are_written_as_they_were_read() {
+    for Sample { name, bytes, header, entries, .. } in samples() {
         let table = CalibrationTable::parse(&bytes).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(table.write(), without_cr(&bytes), "{name}");
-        assert_eq!(table.header().to_string(), columns[4], "{name}");
-        assert_eq!(table.entries().len().to_string(), columns[5], "{name}");
+        assert_eq!(table.header().to_string(), header, "{name}");
+        assert_eq!(table.entries().len(), entries, "{name}");
         assert_eq!(sniff(&bytes), Kind::TensorRtTable, "{name}");
         for entry in table.entries() {
             assert_eq!(table.get(entry.name.as_bytes()).map(f32::to_bits), Some(entry.scale_bits), "{name}");
@@ -49,27 +105,25 @@ fn real_tables_are_written_as_they_were_read() {
 }
 
 #[test]
-fn real_tables_have_the_zeros_and_infinities_of_their_manifest_and_no_other_faults() {
+fn tables_have_the_zeros_and_infinities_that_are_known_of_them_and_no_other_faults() {
     use trt_calib::table::LintKind::{Huge, Infinite, Tiny, Zero};
-    for (columns, bytes) in real_tables() {
-        let name = &columns[0];
+    for Sample { name, bytes, zeros, infinities, .. } in samples() {
         let findings = lint(&CalibrationTable::parse(&bytes).unwrap());
-        let count = |kind| findings.iter().filter(|l| l.kind == kind).count().to_string();
-        assert_eq!(count(Zero), columns[7], "{name}");
-        assert_eq!(count(Infinite), columns[8], "{name}");
+        let count = |kind| findings.iter().filter(|l| l.kind == kind).count();
+        assert_eq!((count(Zero), count(Infinite)), (zeros, infinities), "{name}");
         assert!(findings.iter().all(|l| matches!(l.kind, Zero | Infinite | Huge | Tiny)), "{name}");
         assert!(findings.iter().all(|l| l.severity == Severity::Warning), "{name}");
     }
 }
 
 #[test]
-fn real_tables_move_to_another_library_with_their_scales() {
-    for (columns, bytes) in real_tables() {
+fn tables_move_to_another_library_with_their_scales() {
+    for Sample { name, bytes, .. } in samples() {
         let table = CalibrationTable::parse(&bytes).unwrap();
         let moved = table.clone().with_version(101_602).unwrap();
-        assert_eq!(moved.header().version().map(TableVersion::release), Some((10, 16, 2)), "{}", columns[0]);
-        assert!(diff(&table, &moved).same_scales(), "{}", columns[0]);
-        assert_eq!(CalibrationTable::parse(&moved.write()), Ok(moved), "{}", columns[0]);
+        assert_eq!(moved.header().version().map(TableVersion::release), Some((10, 16, 2)), "{name}");
+        assert!(diff(&table, &moved).same_scales(), "{name}");
+        assert_eq!(CalibrationTable::parse(&moved.write()), Ok(moved), "{name}");
     }
 }
 
@@ -141,10 +195,10 @@ proptest! {
     }
 }
 
-/// Cut and flipped real tables, at places spread over each file.
+/// Cut and flipped, at places spread over each file.
 #[test]
-fn damaged_real_tables_are_read_or_refused() {
-    for (_, bytes) in real_tables() {
+fn damaged_tables_are_read_or_refused() {
+    for Sample { bytes, .. } in samples() {
         for part in 0..40 {
             let at = bytes.len() * part / 40;
             parse_and_write_agree(&bytes[..at]).unwrap();

@@ -1,6 +1,6 @@
 //! A table against a model's tensors, and against another table.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::{CalibrationTable, Header, TensorName};
 
@@ -14,7 +14,8 @@ pub struct Coverage {
     /// Entries for tensors that the model does not have. A few are harmless; many mean another model.
     pub stale: Vec<TensorName>,
     /// Entries for tensors that TensorRT's own parser makes (`(Unnamed Layer* 12) [Shuffle]_output`,
-    /// `ONNXTRT_Broadcast_191_output`). They are in no ONNX file, and their numbers change with the version.
+    /// `ONNXTRT_Broadcast_191_output`, `<initializer>_output`). They are in no ONNX file, and their numbers change
+    /// with the version.
     pub parser_made: Vec<TensorName>,
 }
 
@@ -28,8 +29,22 @@ impl Coverage {
 
 /// Compares a table with the activation names of an ONNX model; names that occur twice count once.
 ///
-/// `covered` and `missing` keep the order of the model, `stale` and `parser_made` are sorted by name.
+/// `covered` and `missing` keep the order of the model, `stale` and `parser_made` are sorted by name. Entries that
+/// TensorRT makes of the model's initializers count as `stale`: see [`coverage_with_initializers`].
 pub fn coverage<'a>(table: &CalibrationTable, activations: impl IntoIterator<Item = &'a str>) -> Coverage {
+    coverage_with_initializers(table, activations, [])
+}
+
+/// The same as [`coverage`], with the names of the model's initializers.
+///
+/// From version 10 on TensorRT's parser makes a tensor `<initializer>_output` of each that is no layer's weight.
+/// (Tables of 10.10; up to 8.6 it was `(Unnamed Layer* 12) [Constant]_output`.)
+pub fn coverage_with_initializers<'a>(
+    table: &CalibrationTable,
+    activations: impl IntoIterator<Item = &'a str>,
+    initializers: impl IntoIterator<Item = &'a str>,
+) -> Coverage {
+    let initializers: HashSet<&[u8]> = initializers.into_iter().map(str::as_bytes).collect();
     let mut coverage = Coverage::default();
     let mut wanted = BTreeSet::new();
     for name in activations {
@@ -44,8 +59,10 @@ pub fn coverage<'a>(table: &CalibrationTable, activations: impl IntoIterator<Ite
     let mut unknown: BTreeSet<&TensorName> = table.entries().iter().map(|e| &e.name).collect();
     unknown.retain(|name| !wanted.contains(name.as_bytes()));
     for name in unknown {
+        let bytes = name.as_bytes();
         let parser_made =
-            [&b"(Unnamed Layer* "[..], b"ONNXTRT_"].iter().any(|prefix| name.as_bytes().starts_with(prefix));
+            [&b"(Unnamed Layer* "[..], b"ONNXTRT_"].iter().any(|prefix| bytes.starts_with(prefix))
+                || bytes.strip_suffix(b"_output").is_some_and(|stored| initializers.contains(stored));
         let list = if parser_made { &mut coverage.parser_made } else { &mut coverage.stale };
         list.push(name.clone());
     }
@@ -141,6 +158,31 @@ mod tests {
             ["(Unnamed Layer* 12) [Shuffle]_output", "ONNXTRT_Broadcast_191_output"]
         );
         assert!((coverage.share() - 2.0 / 3.0).abs() < 1e-12);
+    }
+
+    /// Names of a table that TensorRT 10.10 wrote for a transformer.
+    #[test]
+    fn tensors_that_tensorrt_10_makes_of_initializers_are_not_stale() {
+        let table = table(
+            "input: 3e30f86c\npos_embed_output: 3a0b46fe\nonnx::MatMul_398_output: 3b1df5a4\n\
+             encoder.layers.0.linear2.bias_output: 3a5bd746\nONNXTRT_Broadcast_191_output: 3b047011\n\
+             /encoder/layers.0/Add_output_0: 3f143af7\nother.bias_output: 3aa67c4d\n_output: 1\n",
+        );
+        let activations = ["input", "/encoder/layers.0/Add_output_0"];
+        let initializers = ["pos_embed", "onnx::MatMul_398", "encoder.layers.0.linear2.bias", "input"];
+        let found = coverage_with_initializers(&table, activations, initializers);
+        assert_eq!(found.covered, activations);
+        assert_eq!(shown(&found.stale), ["_output", "other.bias_output"]);
+        assert_eq!(
+            shown(&found.parser_made),
+            [
+                "ONNXTRT_Broadcast_191_output",
+                "encoder.layers.0.linear2.bias_output",
+                "onnx::MatMul_398_output",
+                "pos_embed_output"
+            ]
+        );
+        assert_eq!(coverage(&table, activations).stale.len(), 5, "without initializers nobody can tell");
     }
 
     #[test]

@@ -116,20 +116,16 @@ fn validate_in<'a>(graph: &'a GraphProto, scopes: &mut Vec<HashSet<&'a str>>) ->
     Ok(())
 }
 
+/// The operators that compute something else each time.
+const RANDOM: [&str; 6] =
+    ["RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"];
+
 /// The values that do not depend on any graph input.
 pub(crate) fn constants(graph: &GraphProto) -> HashSet<&str> {
     let fed: HashSet<&str> = fed_inputs(graph).filter_map(|input| input.name.as_deref()).collect();
     let mut constants: HashSet<&str> = stored_names(graph).filter(|name| !fed.contains(name)).collect();
     for node in &graph.node {
-        let random = matches!(
-            node.op(),
-            "RandomNormal"
-                | "RandomNormalLike"
-                | "RandomUniform"
-                | "RandomUniformLike"
-                | "Bernoulli"
-                | "Multinomial"
-        );
+        let random = RANDOM.iter().any(|op| node.is(op));
         // Whatever a body reads besides its own values comes from outside; its own names are constants to nobody.
         let mut local = HashSet::new();
         let mut read = Vec::new();
@@ -191,10 +187,12 @@ pub(crate) fn stored_tensors(graph: &GraphProto) -> HashMap<&str, &TensorProto> 
     let named = graph.initializer.iter().filter_map(|tensor| Some((tensor.name.as_deref()?, tensor)));
     let mut tensors: HashMap<&str, &TensorProto> = named.collect();
     for node in &graph.node {
-        let tensor = match node.op() {
-            "Constant" => node.attribute("value").and_then(|value| value.t.as_deref()),
-            "Identity" => node.input(0).and_then(|name| tensors.get(name).copied()),
-            _ => None,
+        let tensor = if node.is("Constant") {
+            node.attribute("value").and_then(|value| value.t.as_deref())
+        } else if node.is("Identity") {
+            node.input(0).and_then(|name| tensors.get(name).copied())
+        } else {
+            None
         };
         if let (Some(tensor), Some(output)) = (tensor, node.outputs().next()) {
             tensors.insert(output, tensor);
@@ -219,33 +217,56 @@ pub(crate) fn consumers(graph: &GraphProto) -> HashMap<&str, Vec<usize>> {
     consumers
 }
 
-/// Removes the stored values in `candidates` that nobody reads any more, whatever provides them.
-pub(crate) fn drop_unread(graph: &mut GraphProto, mut candidates: HashSet<String>) {
-    while !candidates.is_empty() {
-        let consumers = consumers(graph);
-        let outputs: HashSet<&str> =
-            graph.output.iter().filter_map(|output| output.name.as_deref()).collect();
-        candidates.retain(|name| !consumers.contains_key(name.as_str()) && !outputs.contains(name.as_str()));
-        let unread = |name: &Option<String>| name.as_ref().is_some_and(|name| candidates.contains(name));
-        graph.initializer.retain(|tensor| !unread(&tensor.name));
-        graph.input.retain(|input| !unread(&input.name));
-        graph.value_info.retain(|value| !unread(&value.name));
-        // What an Identity passed on may have had no other reader.
-        let mut next = HashSet::new();
-        graph.node.retain(|node| {
-            let dead = matches!(node.op(), "Constant" | "Identity")
-                && node.outputs().all(|output| candidates.contains(output));
-            if dead {
-                next.extend(node.input.iter().cloned());
-            }
-            !dead
-        });
-        candidates = next;
+/// Removes the stored values in `candidates` that nobody reads any more, whatever provides them, and what only they read.
+///
+/// Takes time proportional to the graph: readers are counted once, and a value is looked at when it loses one.
+pub(crate) fn drop_unread(graph: &mut GraphProto, candidates: HashSet<String>) {
+    let (unread, dead) = unread(graph, &candidates);
+    let gone = |name: &Option<String>| name.as_ref().is_some_and(|name| unread.contains(name));
+    graph.initializer.retain(|tensor| !gone(&tensor.name));
+    graph.input.retain(|input| !gone(&input.name));
+    graph.value_info.retain(|value| !gone(&value.name));
+    let mut index = 0..;
+    graph.node.retain(|_| index.next().is_none_or(|index| !dead.contains(&index)));
+}
+
+/// The values that go, and the nodes.
+fn unread(graph: &GraphProto, candidates: &HashSet<String>) -> (HashSet<String>, HashSet<usize>) {
+    let mut readers: HashMap<&str, usize> =
+        consumers(graph).into_iter().map(|(name, users)| (name, users.len())).collect();
+    for output in graph.output.iter().filter_map(|output| output.name.as_deref()) {
+        *readers.entry(output).or_default() += 1;
     }
+    // A node that only passes on what is stored, by its one output.
+    let provides = |node: &NodeProto| ["Constant", "Identity", "Transpose"].iter().any(|op| node.is(op));
+    let providers: HashMap<&str, usize> = (graph.node.iter().enumerate())
+        .filter(|(_, node)| node.output.len() == 1 && provides(node))
+        .filter_map(|(index, node)| Some((node.outputs().next()?, index)))
+        .collect();
+    let (mut unread, mut dead) = (HashSet::new(), HashSet::new());
+    let mut work: Vec<&str> = candidates.iter().map(String::as_str).collect();
+    while let Some(name) = work.pop() {
+        if readers.get(name).is_some_and(|&count| count > 0) || !unread.insert(name.to_owned()) {
+            continue;
+        }
+        let Some(&index) = providers.get(name) else { continue };
+        dead.insert(index);
+        for input in graph.node[index].input.iter().filter(|input| !input.is_empty()) {
+            if let Some(count) = readers.get_mut(input.as_str()) {
+                *count -= 1;
+            }
+            work.push(input);
+        }
+    }
+    (unread, dead)
 }
 
 /// Every name in a model, so that new ones differ from all of them.
-pub(crate) struct Names(HashSet<String>);
+pub(crate) struct Names {
+    taken: HashSet<String>,
+    /// The number to try next for each name that was taken when it was wanted.
+    next: HashMap<String, u64>,
+}
 
 impl Names {
     /// The names of all values and nodes of `model`, at every depth.
@@ -261,15 +282,18 @@ impl Names {
         }
         let mut names = HashSet::new();
         model.graph.iter().for_each(|graph| collect(graph, &mut names));
-        Self(names)
+        Self { taken: names, next: HashMap::new() }
     }
 
-    /// `wanted`, or `wanted` with the first number that makes it new.
+    /// `wanted`, or `wanted` with a number that makes it new.
     pub(crate) fn fresh(&mut self, wanted: &str) -> String {
-        let numbered = (1u64..).map(|number| format!("{wanted}_{number}"));
-        let name = std::iter::once(wanted.to_owned()).chain(numbered).find(|name| !self.0.contains(name));
-        let name = name.unwrap_or_default(); // There are more numbers than names.
-        self.0.insert(name.clone());
+        let mut name = wanted.to_owned();
+        while self.taken.contains(&name) {
+            let next = self.next.entry(wanted.to_owned()).or_insert(1);
+            name = format!("{wanted}_{next}");
+            *next += 1;
+        }
+        self.taken.insert(name.clone());
         name
     }
 }

@@ -200,6 +200,13 @@ impl Model {
         graph::activations(self.graph(), &self.proto.functions)
     }
 
+    /// The names of the tensors that the graph stores (initializers, sparse ones included).
+    ///
+    /// TensorRT 10 and later write `<name>_output` of those into calibration tables.
+    pub fn initializers(&self) -> impl Iterator<Item = &str> {
+        graph::stored_names(self.graph())
+    }
+
     /// How many nodes lie in the bodies of If, Loop and Scan, whose values are not calibrated.
     pub fn subgraph_nodes(&self) -> usize {
         let mut count = 0;

@@ -1,9 +1,11 @@
 //! Raises operator sets 11 and 12 to 13, the first with per-channel QuantizeLinear, without changing the result.
 
+use std::collections::HashMap;
+
 use crate::error::OnnxError;
 use crate::graph::{self, Names};
 use crate::model::{Model, is_default_domain};
-use crate::proto::{GraphProto, NodeProto, TypeValue};
+use crate::proto::{GraphProto, NodeProto, TypeValue, ValueInfoProto};
 use crate::tensor;
 
 /// The oldest operator set that can be raised, and the one it is raised to.
@@ -66,6 +68,7 @@ fn is_tf_half_pixel(attribute: &crate::proto::AttributeProto) -> bool {
 }
 
 fn raise_graph(graph: &mut GraphProto, names: &mut Names) {
+    let ranks = ranks(graph);
     let nodes = std::mem::take(&mut graph.node);
     for mut node in nodes {
         for attribute in &mut node.attribute {
@@ -78,7 +81,7 @@ fn raise_graph(graph: &mut GraphProto, names: &mut Names) {
                 "Split" => attribute_to_input(graph, &mut node, "split", names),
                 "Dropout" => node.attribute.retain(|attribute| attribute.name.as_deref() != Some("ratio")),
                 "Softmax" | "LogSoftmax" | "Hardmax" => {
-                    raise_softmax(graph, node, names);
+                    raise_softmax(graph, node, &ranks, names);
                     continue;
                 }
                 _ => {}
@@ -101,14 +104,19 @@ fn attribute_to_input(graph: &mut GraphProto, node: &mut NodeProto, name: &str, 
     node.input.push(input);
 }
 
-fn raise_softmax(graph: &mut GraphProto, mut node: NodeProto, names: &mut Names) {
+fn raise_softmax(
+    graph: &mut GraphProto,
+    mut node: NodeProto,
+    ranks: &HashMap<String, i64>,
+    names: &mut Names,
+) {
     let axis = node.int("axis", 1);
     let input = node.input.first().cloned().unwrap_or_default();
     let output = node.output.first().cloned().unwrap_or_default();
-    let rank = rank(graph, &input).or_else(|| rank(graph, &output));
+    let rank = ranks.get(&input).or_else(|| ranks.get(&output));
     node.attribute.retain(|attribute| attribute.name.as_deref() != Some("axis"));
     node.attribute.push(graph::int_attribute("axis", -1));
-    if axis == -1 || rank.is_some_and(|rank| axis == rank - 1) {
+    if axis == -1 || rank.is_some_and(|&rank| axis == rank - 1) {
         graph.node.push(node);
         return;
     }
@@ -124,12 +132,12 @@ fn raise_softmax(graph: &mut GraphProto, mut node: NodeProto, names: &mut Names)
     graph.node.push(graph::node("Reshape", names, [result, shape], [output]));
 }
 
-/// How many dimensions a value has, where the graph states it.
-fn rank(graph: &GraphProto, name: &str) -> Option<i64> {
-    let stated = graph.value_info.iter().chain(&graph.input).chain(&graph.output);
-    let value = stated.into_iter().find(|value| value.name.as_deref() == Some(name))?;
-    match value.r#type.as_ref()?.value.as_ref()? {
-        TypeValue::Tensor(tensor) => Some(tensor.shape.as_ref()?.dim.len() as i64),
+/// How many dimensions each value has, where the graph states it.
+fn ranks(graph: &GraphProto) -> HashMap<String, i64> {
+    let stated = graph.output.iter().chain(&graph.input).chain(&graph.value_info);
+    let rank = |value: &ValueInfoProto| match value.r#type.as_ref()?.value.as_ref()? {
+        TypeValue::Tensor(tensor) => Some((value.name.clone()?, tensor.shape.as_ref()?.dim.len() as i64)),
         _ => None,
-    }
+    };
+    stated.filter_map(rank).collect()
 }

@@ -1,6 +1,6 @@
 //! Element types of values, as far as they follow from the graph without shape inference.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::model::is_default_domain;
 use crate::proto::{FunctionProto, GraphProto, NodeProto, TypeProto, TypeValue, elem};
@@ -22,9 +22,10 @@ pub(crate) fn infer<'a>(graph: &'a GraphProto, functions: &[FunctionProto]) -> H
             types.insert(name, data_type);
         }
     }
+    let defined: HashSet<_> = functions.iter().map(|function| (&function.name, &function.domain)).collect();
     for node in &graph.node {
         // A model may define a function under the name of a standard operator's domain; what it does is not known.
-        if functions.iter().any(|function| function.name == node.op_type && function.domain == node.domain) {
+        if defined.contains(&(&node.op_type, &node.domain)) {
             continue;
         }
         for (index, output) in node.output.iter().enumerate().filter(|(_, name)| !name.is_empty()) {

@@ -215,6 +215,11 @@ fn a_real_model_is_described() {
 }
 
 #[test]
+fn stored_tensors_are_listed_by_name() {
+    assert_eq!(read(&convolution(13)).initializers().collect::<Vec<_>>(), ["w", "b"]);
+}
+
+#[test]
 fn fields_that_saving_would_lose_are_reported() {
     let mut bytes = convolution(13).encode_to_vec();
     bytes.extend([0xf8, 0x06, 1]); // Field 111 of the model, a varint.

@@ -153,6 +153,115 @@ fn a_residual_add_quantizes_the_branch_that_is_not_the_convolution() {
 }
 
 #[test]
+fn of_two_convolutions_the_later_one_keeps_its_result_whatever_the_order_of_the_operands() {
+    for operands in [["early", "late"], ["late", "early"]] {
+        let nodes = vec![
+            node("Conv", &["x", "w"], &["early"]),
+            node("Conv", &["x", "w"], &["late"]),
+            node("Add", &operands, &["y"]),
+        ];
+        let shape = [1, 3, 4, 4];
+        let weights = vec![weight("w", &[3, 3, 1, 1])];
+        let (graph, _) =
+            quantized(&model(13, graph(nodes, weights, vec![value("x", &shape)], vec![value("y", &shape)])));
+        let sum = producer(&graph, "y");
+        let early = operands.iter().position(|&name| name == "early").unwrap();
+        assert_eq!(producer(&graph, &before(&graph, sum, early).input[0]).input[0], "early");
+        assert_eq!(sum.input[1 - early], "late", "{operands:?}");
+    }
+}
+
+#[test]
+fn an_add_after_a_product_is_left_alone() {
+    for product in ["MatMul", "Gemm"] {
+        let nodes = vec![node(product, &["x", "w"], &["p"]), node("Add", &["x", "p"], &["y"])];
+        let shape = [3, 3];
+        let proto = model(
+            13,
+            graph(nodes, vec![weight("w", &shape)], vec![value("x", &shape)], vec![value("y", &shape)]),
+        );
+        let (graph, report) = quantized(&proto);
+        assert_eq!(producer(&graph, "y").input, ["x", "p"], "{product}");
+        assert_eq!((report.quantized.len(), report.skipped), (1, vec![]), "{product}");
+    }
+}
+
+/// `x` times a stored `w` after `between`, whose last node computes `t`.
+fn product_with(between: Vec<NodeProto>, w: &[i64]) -> ModelProto {
+    let nodes = [between, vec![node("MatMul", &["x", "t"], &["y"])]].concat();
+    let keep = vec![node("Conv", &["i", "k"], &["z"])];
+    let inputs = vec![value("x", &[1, 3]), value("i", &[1, 1, 1, 1])];
+    let outputs = vec![value("y", &[1, -1]), value("z", &[1, 1, 1, 1])];
+    let weights = vec![weight("w", w), weight("k", &[1, 1, 1, 1])];
+    model(13, graph([keep, nodes].concat(), weights, inputs, outputs))
+}
+
+#[test]
+fn a_linear_layer_with_a_transposed_weight_is_quantized_by_its_output_channels() {
+    let transpose = || node("Transpose", &["w"], &["t"]);
+    for between in [
+        vec![transpose()],
+        vec![transpose().with_ints("perm", &[1, 0])],
+        vec![node("Transpose", &["w"], &["u"]), node("Identity", &["u"], &["t"])],
+        vec![node("Identity", &["w"], &["u"]), node("Transpose", &["u"], &["t"])],
+    ] {
+        let (graph, report) = quantized(&product_with(between, &[2, 3]));
+        assert_eq!(report.skipped, []);
+        let dequantize = before(&graph, find(&graph, "MatMul"), 1);
+        assert_eq!(dequantize.int("axis", 9), 1);
+        let values = stored(&graph, &dequantize.input[0]);
+        // Rows 0.1 -0.2 0.3 and -0.4 0.5 -0.6, which have become columns.
+        let int8: Vec<i8> = values.raw_data().iter().map(|byte| byte.cast_signed()).collect();
+        assert_eq!((&values.dims[..], int8), (&[3, 2][..], vec![42, -85, -85, 106, 127, -127]));
+        let left = |op: &str| graph.node.iter().any(|node| node.op() == op);
+        assert!(!left("Transpose") && !left("Identity"), "a node that nobody reads is still there");
+        assert!(
+            graph.initializer.iter().all(|tensor| tensor.name() != "w"),
+            "the FP32 weight is still there"
+        );
+    }
+}
+
+#[test]
+fn a_weight_that_is_computed_from_constants_is_skipped_with_what_to_do() {
+    for (between, w) in [
+        (vec![node("Mul", &["w", "w"], &["t"])], &[3, 2][..]),
+        (vec![node("Transpose", &["w"], &["t"])], &[2, 3, 1]),
+        (vec![node("Transpose", &["w"], &["t"]).with_ints("perm", &[0, 1])], &[3, 2]),
+    ] {
+        let proto = product_with(between, w);
+        let (graph, report) = quantized(&proto);
+        let reasons: Vec<&str> = report.skipped.iter().map(|skipped| skipped.reason.as_str()).collect();
+        assert_eq!(
+            reasons,
+            ["its weight is computed from constants: simplify the model first (onnxslim, onnxsim)"]
+        );
+        assert_eq!(producer(&graph, "t"), producer(proto.graph.as_ref().unwrap(), "t"));
+    }
+}
+
+#[test]
+fn operators_of_another_domain_are_not_those_of_onnx_with_the_same_name() {
+    let vendor = |node: NodeProto| NodeProto { domain: Some("com.vendor".into()), ..node };
+    let mut constant = node("Constant", &[], &["t"]).with_int("value", 0);
+    constant.attribute[0].t = Some(Box::new(weight("", &[3, 2])));
+    for between in [
+        node("Identity", &["w"], &["t"]),
+        constant,
+        node("Transpose", &["w"], &["t"]),
+        node("Multinomial", &["w"], &["t"]),
+    ] {
+        let proto = product_with(vec![vendor(between.clone())], &[3, 2]);
+        let names: Vec<String> = read(&proto).activations().into_iter().map(|found| found.name).collect();
+        assert_eq!(names, ["x", "i", "z", "y"], "{between:?}");
+        let (graph, report) = quantized(&proto);
+        assert_eq!((report.quantized.len(), report.skipped.len()), (1, 1), "{between:?}");
+        assert_eq!(*producer(&graph, "t"), vendor(between));
+        assert_eq!(stored(&graph, "w").dims, [3, 2]);
+    }
+}
+
+#[test]
 fn a_weight_that_others_read_stays() {
     for extra in [node("Relu", &["w"], &["z"]), node("Identity", &["w"], &["z"])] {
         let mut proto = convolution(13);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use super::sites::{Operand, Site};
-use super::weight;
+use super::weight::{self, Weight};
 use crate::error::OnnxError;
 use crate::graph::{self, Names};
 use crate::model::Model;
@@ -13,46 +13,56 @@ use crate::tensor;
 
 /// Rewrites the inputs of `sites`; returns how many activations were quantized.
 pub(super) fn apply(model: &mut Model, sites: BTreeMap<usize, Site>) -> Result<usize, OnnxError> {
-    let folder = model.folder.clone();
+    let graph = model.graph();
     let mut rewriter = Rewriter {
         names: Names::of(&model.proto),
-        folder: folder.as_deref(),
+        folder: model.folder.as_deref(),
+        stored: weight::all(graph),
         activations: HashMap::new(),
         weights: HashMap::new(),
         nodes: Vec::new(),
         initializers: Vec::new(),
     };
-    let graph = model.graph_mut();
     let mut replaced = HashSet::new();
-    let mut sites = sites.into_iter().peekable();
-    for (index, mut node) in std::mem::take(&mut graph.node).into_iter().enumerate() {
-        if let Some((_, site)) = sites.next_if(|(at, _)| *at == index) {
-            for (input, operand) in site {
-                let value = node.input[input].clone();
-                node.input[input] = match operand {
-                    Operand::Activation { scale } => rewriter.activation(&value, scale),
-                    Operand::Weight { tensor, axis } => {
-                        replaced.insert(value.clone());
-                        rewriter.weight(&value, &tensor, axis)?
-                    }
-                };
-            }
+    let mut edits = Vec::with_capacity(sites.len());
+    for (index, site) in sites {
+        let mut inputs = graph.node[index].input.clone();
+        for (input, operand) in site {
+            let value = &mut inputs[input];
+            *value = match operand {
+                Operand::Activation { scale } => rewriter.activation(value, scale),
+                Operand::Weight { axis } => {
+                    replaced.insert(value.clone());
+                    rewriter.weight(value, axis)?
+                }
+            };
         }
-        rewriter.nodes.push(node);
+        edits.push((index, std::mem::take(&mut rewriter.nodes), inputs));
     }
-    graph.node = rewriter.nodes;
-    graph.initializer.append(&mut rewriter.initializers);
+    let Rewriter { activations, mut initializers, .. } = rewriter;
+    let graph = model.graph_mut();
+    let mut edits = edits.into_iter().peekable();
+    for (index, mut node) in std::mem::take(&mut graph.node).into_iter().enumerate() {
+        if let Some((_, before, inputs)) = edits.next_if(|(at, ..)| *at == index) {
+            graph.node.extend(before);
+            node.input = inputs;
+        }
+        graph.node.push(node);
+    }
+    graph.initializer.append(&mut initializers);
     graph::drop_unread(graph, replaced);
-    Ok(rewriter.activations.len())
+    Ok(activations.len())
 }
 
 struct Rewriter<'a> {
     names: Names,
     folder: Option<&'a Path>,
+    stored: HashMap<&'a str, Weight<'a>>,
     /// The dequantized value of each activation that was quantized before.
     activations: HashMap<String, String>,
     /// The same of each weight, by its name and axis.
     weights: HashMap<(String, Option<usize>), String>,
+    /// What must come before the node at hand.
     nodes: Vec<NodeProto>,
     initializers: Vec<TensorProto>,
 }
@@ -78,24 +88,21 @@ impl Rewriter<'_> {
         dequantized
     }
 
-    fn weight(
-        &mut self,
-        value: &str,
-        tensor: &TensorProto,
-        axis: Option<usize>,
-    ) -> Result<String, OnnxError> {
+    /// `value` must be one of the stored.
+    fn weight(&mut self, value: &str, axis: Option<usize>) -> Result<String, OnnxError> {
         let key = (value.to_owned(), axis);
         if let Some(known) = self.weights.get(&key) {
             return Ok(known.clone());
         }
-        let weight::Quantized { values, scales } = weight::quantize(tensor, axis, self.folder)?;
+        let stored = self.stored[value];
+        let weight::Quantized { values, scales } = weight::quantize(stored, axis, self.folder)?;
         let [scale_name, zero_name, quantized] = self.parts(value);
         let dequantized = self.names.fresh(&format!("{value}_dequantized"));
         let dims: &[i64] = if axis.is_some() { &[scales.len() as i64] } else { &[] };
         self.initializers.push(tensor::from_floats(scale_name.clone(), dims, &scales));
         self.initializers.push(tensor::new(zero_name.clone(), elem::INT8, dims, vec![0; scales.len()]));
         let bytes: Vec<u8> = values.iter().map(|value| value.cast_unsigned()).collect();
-        self.initializers.push(tensor::new(quantized.clone(), elem::INT8, &tensor.dims, bytes));
+        self.initializers.push(tensor::new(quantized.clone(), elem::INT8, &stored.dims(), bytes));
         let inputs = [quantized, scale_name, zero_name];
         let mut node = graph::node("DequantizeLinear", &mut self.names, inputs, [dequantized.clone()]);
         node.attribute.extend(axis.map(|axis| graph::int_attribute("axis", axis as i64)));

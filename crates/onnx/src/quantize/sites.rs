@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::weight::{self, Weight};
 use super::{QuantOptions, QuantReport, QuantizedNode, Skipped};
 use crate::graph;
 use crate::model::Model;
-use crate::proto::{GraphProto, NodeProto, TensorProto, elem};
+use crate::proto::{GraphProto, NodeProto, elem};
 use crate::tensor;
 use crate::types;
 
@@ -17,14 +18,15 @@ pub(super) enum Operand {
     /// Per tensor, with the scale from the table.
     Activation { scale: f32 },
     /// From its own values: per slice along `axis`, or per tensor without one.
-    Weight { tensor: Box<TensorProto>, axis: Option<usize> },
+    Weight { axis: Option<usize> },
 }
 
 /// What a node's inputs are looked up in.
 struct Context<'a> {
     scales: &'a dyn Fn(&str) -> Option<f32>,
     options: &'a QuantOptions,
-    weights: HashMap<&'a str, &'a TensorProto>,
+    weights: HashMap<&'a str, Weight<'a>>,
+    constants: HashSet<&'a str>,
     types: HashMap<&'a str, i32>,
 }
 
@@ -37,7 +39,8 @@ pub(super) fn find(
 ) -> BTreeMap<usize, Site> {
     let graph = model.graph();
     let types = types::infer(graph, &model.proto.functions);
-    let context = Context { scales, options, weights: graph::stored_tensors(graph), types };
+    let (weights, constants) = (weight::all(graph), graph::constants(graph));
+    let context = Context { scales, options, weights, constants, types };
     let mut sites = BTreeMap::new();
     for (index, node) in graph.node.iter().enumerate() {
         let Some(site) = context.site(node) else { continue };
@@ -83,6 +86,14 @@ impl Context<'_> {
         if grouped && !self.options.grouped {
             return Err("a convolution in groups, which takes more room in INT8".to_owned());
         }
+        if self.constants.contains(left) && self.constants.contains(right) {
+            return Err("it depends on constants only".to_owned());
+        }
+        if [left, right].iter().any(|name| self.constants.contains(name) && !self.weights.contains_key(name))
+        {
+            let mend = "simplify the model first (onnxslim, onnxsim)";
+            return Err(format!("its weight is computed from constants: {mend}"));
+        }
         match (self.weights.get(left), self.weights.get(right), node.op()) {
             (None, Some(weight), op) => {
                 let axis = match op {
@@ -90,19 +101,18 @@ impl Context<'_> {
                     // Its weight is [in, out / group, ...]: with groups one slice serves several output channels.
                     "ConvTranspose" => (!grouped).then_some(1),
                     "Gemm" => Some(if node.int("transB", 0) != 0 { 0 } else { 1 }),
-                    _ => weight.dims.len().checked_sub(1).filter(|&axis| axis > 0),
+                    _ => weight.dims().len().checked_sub(1).filter(|&axis| axis > 0),
                 };
                 Ok(vec![(0, self.activation(left)?), (1, self.weight(right, weight, axis)?)])
             }
             (Some(weight), None, "MatMul") => {
-                let axis = weight.dims.len().checked_sub(2);
+                let axis = weight.dims().len().checked_sub(2);
                 Ok(vec![(0, self.weight(left, weight, axis)?), (1, self.activation(right)?)])
             }
             (None, None, "MatMul") if self.options.min_weight == 0 => {
                 Ok(vec![(0, self.activation(left)?), (1, self.activation(right)?)])
             }
             (None, None, "MatMul") => Err("a product of two activations".to_owned()),
-            (Some(_), Some(_), _) => Err("it depends on constants only".to_owned()),
             _ => Err(format!("its weight is computed: `{right}`")),
         }
     }
@@ -120,7 +130,8 @@ impl Context<'_> {
         }
     }
 
-    fn weight(&self, name: &str, tensor: &TensorProto, axis: Option<usize>) -> Result<Operand, String> {
+    fn weight(&self, name: &str, weight: &Weight, axis: Option<usize>) -> Result<Operand, String> {
+        let tensor = weight.tensor;
         if tensor.data_type != Some(elem::FLOAT) {
             return Err(format!("its weight is not a float32 tensor: `{name}`"));
         }
@@ -137,7 +148,7 @@ impl Context<'_> {
                 "its weight has fewer than {least} elements, too few to make the engine smaller"
             ));
         }
-        Ok(Operand::Weight { tensor: Box::new(tensor.clone()), axis })
+        Ok(Operand::Weight { axis })
     }
 }
 
@@ -153,21 +164,22 @@ fn find_residuals(
 ) {
     let consumers = graph::consumers(graph);
     let outputs: HashSet<&str> = graph.output.iter().filter_map(|output| output.name.as_deref()).collect();
-    let fused: HashSet<&str> = sites
-        .keys()
-        .filter_map(|&index| graph.node[index].outputs().next())
-        .filter(|name| !outputs.contains(name) && consumers.get(name).is_some_and(|users| users.len() == 1))
+    // The convolutions whose result only one node reads, by that result.
+    let fused: HashMap<&str, usize> = (sites.keys())
+        .filter(|&&index| ["Conv", "ConvTranspose"].iter().any(|op| graph.node[index].is(op)))
+        .filter_map(|&index| Some((graph.node[index].outputs().next()?, index)))
+        .filter(|(name, _)| !outputs.contains(name) && consumers.get(name).is_some_and(|u| u.len() == 1))
         .collect();
     for (index, node) in graph.node.iter().enumerate().filter(|(_, node)| node.is("Add")) {
         let (Some(left), Some(right)) = (node.input(0), node.input(1)) else { continue };
-        // Of two convolutions the later one waits for the other, so the Add belongs to it.
-        let other = match (fused.contains(left), fused.contains(right)) {
-            (_, true) => 0,
-            (true, false) => 1,
-            (false, false) => continue,
+        // Of two convolutions the later one finds the other's result ready, so the Add belongs to it.
+        let other = match (fused.get(left), fused.get(right)) {
+            (None, None) => continue,
+            // The one that is no convolution (`None` comes first) or, of two, the one that is computed first.
+            (left, right) => usize::from(left > right),
         };
         let name = if other == 0 { left } else { right };
-        if context.weights.contains_key(name) {
+        if context.constants.contains(name) {
             continue; // A bias, not a branch.
         }
         let (display, op) = (node.display(index), node.op().to_owned());

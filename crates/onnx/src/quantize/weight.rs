@@ -1,10 +1,56 @@
 //! Weights as INT8.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use crate::error::OnnxError;
-use crate::proto::TensorProto;
+use crate::graph;
+use crate::proto::{GraphProto, NodeProto, TensorProto};
 use crate::tensor;
+
+/// A stored tensor as a node reads it.
+#[derive(Clone, Copy)]
+pub(super) struct Weight<'a> {
+    pub(super) tensor: &'a TensorProto,
+    /// Whether a Transpose swaps its two dimensions on the way, as exporters write a Linear layer.
+    transposed: bool,
+}
+
+impl Weight<'_> {
+    /// The dimensions that the node sees.
+    pub(super) fn dims(&self) -> Vec<i64> {
+        let mut dims = self.tensor.dims.clone();
+        if self.transposed {
+            dims.reverse();
+        }
+        dims
+    }
+}
+
+/// Every value that is a stored tensor, or the transpose of a stored matrix.
+pub(super) fn all(graph: &GraphProto) -> HashMap<&str, Weight<'_>> {
+    let stored = graph::stored_tensors(graph).into_iter();
+    let mut weights: HashMap<&str, Weight> =
+        stored.map(|(name, tensor)| (name, Weight { tensor, transposed: false })).collect();
+    for node in &graph.node {
+        let swaps = swaps(node);
+        if !swaps && !node.is("Identity") {
+            continue;
+        }
+        if let Some(weight) = node.input(0).and_then(|name| weights.get(name).copied())
+            && let Some(output) = node.outputs().next()
+            && (!swaps || weight.tensor.dims.len() == 2)
+        {
+            weights.insert(output, Weight { transposed: weight.transposed != swaps, ..weight });
+        }
+    }
+    weights
+}
+
+/// Whether the node swaps the dimensions of a matrix.
+fn swaps(node: &NodeProto) -> bool {
+    node.is("Transpose") && node.attribute("perm").is_none_or(|perm| perm.ints == [1, 0])
+}
 
 /// INT8 values and the scale of each slice along the axis (one scale without an axis).
 pub(super) struct Quantized {
@@ -17,18 +63,22 @@ pub(super) struct Quantized {
 /// # Errors
 /// [`OnnxError::NonFiniteWeight`], [`OnnxError::BadTensor`] and the errors of external data.
 pub(super) fn quantize(
-    weight: &TensorProto,
+    weight: Weight,
     axis: Option<usize>,
     folder: Option<&Path>,
 ) -> Result<Quantized, OnnxError> {
-    let floats = tensor::floats(weight, folder)?;
+    let Weight { tensor, transposed } = weight;
+    let mut floats = tensor::floats(tensor, folder)?;
+    if transposed {
+        floats = transpose(&floats, tensor.dims[1] as usize);
+    }
     if floats.iter().any(|value| !value.is_finite()) {
-        return Err(OnnxError::NonFiniteWeight { tensor: tensor::name(weight) });
+        return Err(OnnxError::NonFiniteWeight { tensor: tensor::name(tensor) });
     }
     // The data is [outer, slices, inner] with the axis in the middle.
-    let dims = weight.dims.iter().map(|&dim| dim as usize);
+    let dims: Vec<usize> = weight.dims().into_iter().map(|dim| dim as usize).collect();
     let (slices, inner) = match axis {
-        Some(axis) => (weight.dims[axis] as usize, dims.skip(axis + 1).product::<usize>()),
+        Some(axis) => (dims[axis], dims[axis + 1..].iter().product::<usize>()),
         None => (1, floats.len()),
     };
     let slice_of = |index: usize| index / inner % slices;
@@ -44,6 +94,11 @@ pub(super) fn quantize(
     Ok(Quantized { values: floats.iter().enumerate().map(quantized).collect(), scales })
 }
 
+/// The columns of a matrix one after the other.
+fn transpose(rows: &[f32], columns: usize) -> Vec<f32> {
+    (0..columns).flat_map(|column| rows.iter().skip(column).step_by(columns).copied()).collect()
+}
+
 /// A scale must be positive, also for a channel of zeros, and a normal number, since builders flush others to zero.
 fn scale(largest: f32) -> f32 {
     match largest {
@@ -56,6 +111,22 @@ fn scale(largest: f32) -> f32 {
 mod tests {
     use super::*;
 
+    fn plain(tensor: &TensorProto) -> Weight<'_> {
+        Weight { tensor, transposed: false }
+    }
+
+    #[test]
+    fn a_transposed_matrix_is_quantized_as_the_node_reads_it() {
+        let stored = tensor::from_floats("w".into(), &[2, 3], &[127.0, -12.7, 0.0, 63.5, 1.27, 0.0]);
+        let read = tensor::from_floats("w".into(), &[3, 2], &[127.0, 63.5, -12.7, 1.27, 0.0, 0.0]);
+        for axis in [Some(0), Some(1), None] {
+            let weight = Weight { tensor: &stored, transposed: true };
+            assert_eq!(weight.dims(), read.dims);
+            let [found, expected] = [weight, plain(&read)].map(|w| quantize(w, axis, None).unwrap());
+            assert_eq!((found.values, found.scales), (expected.values, expected.scales), "axis {axis:?}");
+        }
+    }
+
     #[test]
     fn every_slice_along_the_axis_has_its_own_scale() {
         let values = [127.0, -12.7, 0.0, 63.5, 1.27, 0.0];
@@ -65,7 +136,7 @@ mod tests {
             (Some(1), vec![1.0, 0.1, 1.0], vec![127, -127, 0, 64, 13, 0]),
             (None, vec![1.0], vec![127, -13, 0, 64, 1, 0]),
         ] {
-            let quantized = quantize(&weight, axis, None).unwrap();
+            let quantized = quantize(plain(&weight), axis, None).unwrap();
             assert_eq!(quantized.values, expected, "axis {axis:?}");
             let close = quantized.scales.iter().zip(&scales).all(|(a, b)| (a - b).abs() < 1e-6);
             assert!(close, "axis {axis:?}: {:?}", quantized.scales);
@@ -83,7 +154,7 @@ mod tests {
     fn a_weight_that_is_not_finite_is_refused_by_name() {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let weight = tensor::from_floats("conv.w".into(), &[2], &[1.0, bad]);
-            let error = quantize(&weight, Some(0), None).err().unwrap().to_string();
+            let error = quantize(plain(&weight), Some(0), None).err().unwrap().to_string();
             assert!(error.contains("`conv.w`"), "{error}");
         }
     }

@@ -125,7 +125,13 @@ pub fn convolution(opset: i64) -> ModelProto {
     model(opset, graph(vec![conv], weights, vec![input], vec![output]))
 }
 
-/// A model of the shared collection; says so and gives nothing where there is none.
+/// Says why a test does not run here. Where everything is installed (`TRT_TESTS_MUST_RUN`) that is a failure.
+pub fn skip(reason: &str) {
+    assert!(std::env::var_os("TRT_TESTS_MUST_RUN").is_none(), "this test must run: {reason}");
+    eprintln!("skipped: {reason}");
+}
+
+/// A model of the shared collection, which is no part of a checkout; says so and gives nothing where there is none.
 pub fn shared(name: &str) -> Option<PathBuf> {
     let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/models")).join(name);
     if !path.exists() {

@@ -1,0 +1,75 @@
+//! Graphs made to cost time: what they cost grows with their size, not with its square.
+
+mod common;
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use common::*;
+use trt_onnx::proto::{FunctionProto, ModelProto, NodeProto};
+use trt_onnx::{QuantOptions, quantize, to_fp16};
+
+/// Quadratic time would be billions of steps.
+const MANY: usize = 50_000;
+
+/// `MANY` nodes made by number, then a Conv from `x` to `y` with the weight `weight_name`.
+fn network(opset: i64, many: impl Fn(usize) -> NodeProto, weight_name: &str) -> ModelProto {
+    let mut nodes: Vec<NodeProto> = (0..MANY).map(many).collect();
+    nodes.push(node("Conv", &["x", weight_name], &["y"]));
+    let weights = vec![weight("w", &[3, 3, 1, 1])];
+    model(opset, graph(nodes, weights, vec![value("x", &[1, 3, 4, 4])], vec![value("y", &[1, 3, 4, 4])]))
+}
+
+/// Several times what each takes on an idle machine (0.5 to 1.2 s), and half or less of what quadratic time took.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Does everything that a model goes through, in time; gives the quantized one.
+fn in_time(what: &str, proto: &ModelProto) -> ModelProto {
+    // One at a time, so that they do not wait for each other with the clock running.
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock();
+    let start = Instant::now();
+    let mut quantized = read(proto);
+    assert!(!quantized.activations().is_empty());
+    let mut half = quantized.clone();
+    to_fp16(&mut half).unwrap();
+    quantize(&mut quantized, &|_| Some(0.5), &QuantOptions::default()).unwrap();
+    let taken = start.elapsed();
+    eprintln!("{what}: {taken:?}");
+    assert!(taken < LIMIT, "{what}: {taken:?}");
+    self::proto(&quantized)
+}
+
+#[test]
+fn a_weight_behind_a_long_chain_of_identities() {
+    let name = |index: usize| if index == 0 { "w".to_owned() } else { format!("v{index}") };
+    let link = |index| node("Identity", &[&name(index)], &[&name(index + 1)]);
+    let graph = in_time("identities", &network(13, link, &name(MANY))).graph.unwrap();
+    assert_eq!(graph.node.len(), 4, "the chain has no reader any more");
+    assert!(graph.initializer.iter().all(|tensor| tensor.name() != "w"));
+}
+
+#[test]
+fn many_softmax_nodes_with_stated_shapes_in_an_old_operator_set() {
+    let softmax = |index| node("Softmax", &["x"], &[&format!("s{index}")]).with_int("axis", 3);
+    let mut proto = network(11, softmax, "w");
+    let stated = &mut proto.graph.as_mut().unwrap().value_info;
+    stated.extend((0..MANY).map(|index| value(&format!("s{index}"), &[1, 3, 4, 4])));
+    let graph = in_time("softmax", &proto).graph.unwrap();
+    assert_eq!(graph.node.len(), MANY + 4, "each works along the last axis and stays one node");
+}
+
+#[test]
+fn many_nodes_that_want_the_same_new_name() {
+    let split = |_| node("Split", &["x"], &[]).with_ints("split", &[1]);
+    let graph = in_time("names", &network(12, split, "w")).graph.unwrap();
+    assert_eq!(graph.initializer.iter().filter(|tensor| tensor.name().contains("split")).count(), MANY);
+}
+
+#[test]
+fn many_functions_beside_many_nodes() {
+    let mut proto = network(13, |index| node("Relu", &["x"], &[&format!("r{index}")]), "w");
+    let function = |index| FunctionProto { name: Some(format!("f{index}")), ..FunctionProto::default() };
+    proto.functions = (0..MANY).map(function).collect();
+    in_time("functions", &proto);
+}

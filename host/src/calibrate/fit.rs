@@ -1,7 +1,7 @@
 //! Whether a table made elsewhere belongs to a model.
 
 use trt_calib::CalibrationTable;
-use trt_calib::table::{Coverage, coverage};
+use trt_calib::table::{Coverage, coverage_with_initializers};
 use trt_onnx::Activation;
 
 /// How a table fits a model, and whether it can be the model's at all.
@@ -17,9 +17,14 @@ pub struct Fit {
 }
 
 impl Fit {
-    /// Compares the names in a table with those in a model.
-    pub fn of(table: &CalibrationTable, activations: &[Activation]) -> Self {
-        let coverage = coverage(table, activations.iter().map(|activation| activation.name.as_str()));
+    /// Compares the names in a table with those in a model. TensorRT 10 writes names made from `initializers`, too.
+    pub fn of<'a>(
+        table: &CalibrationTable,
+        activations: &'a [Activation],
+        initializers: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let names = activations.iter().map(|activation| activation.name.as_str());
+        let coverage = coverage_with_initializers(table, names, initializers);
         // A model of a single node has no other names.
         let all_are_ends = activations.iter().all(|activation| activation.is_input || activation.is_output);
         let inner = activations.iter().filter(|a| all_are_ends || !(a.is_input || a.is_output));

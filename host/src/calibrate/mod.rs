@@ -149,7 +149,7 @@ fn foreign(model: &fleet::Model, path: &Path, ui: &Ui) -> Result<TableOutcome, C
     let found = store::read(path)?;
     let failed = |source| CalibrateError::Model { path: model.onnx.clone(), source };
     let (bytes, onnx) = read_model(&model.onnx).map_err(failed)?;
-    let fit = Fit::of(&found.table, &onnx.activations());
+    let fit = Fit::of(&found.table, &onnx.activations(), onnx.initializers());
     if fit.is_other_model() {
         return Err(CalibrateError::OtherModel { path: path.to_owned(), why: fit.figures() });
     }

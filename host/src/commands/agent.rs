@@ -7,10 +7,11 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{Context, Problem, on_each, select_or_all};
+use super::targets::Targets;
+use super::{Context, Problem, on_each};
 use crate::device::{Access, Agent, DeviceError, Way, ask_secret, connect, reach};
 use crate::exit::Exit;
-use crate::fleet::{Address, Device, Fleet, Selector};
+use crate::fleet::{Address, Device, Fleet};
 use crate::install::{
     self, Binary, Elevation, Found, Hands, Install, InstallError, Mode, Plan, Root, Step, Survey,
 };
@@ -39,17 +40,6 @@ enum Verb {
     Status(Targets),
     /// Stop and remove the agent; engines stay
     Uninstall(UninstallArgs),
-}
-
-#[derive(Debug, clap::Args)]
-struct Targets {
-    /// Devices or groups of the fleet file
-    targets: Vec<String>,
-    /// Devices with these labels: `key=value`, `key!=value`, joined by commas
-    #[arg(long, short = 'l')]
-    selector: Vec<Selector>,
-    #[command(flatten)]
-    access: Access,
 }
 
 #[derive(Debug, clap::Args)]
@@ -143,7 +133,7 @@ fn change(
     act: impl Fn(&mut Site) -> anyhow::Result<Outcome>,
 ) -> anyhow::Result<ExitCode> {
     let fleet = Fleet::load(&context.config)?;
-    let devices = fleet.select(&targets.targets, &targets.selector)?;
+    let devices = targets.chosen(&fleet)?;
     let mut outcomes = Vec::new();
     let code = on_each(devices, context, |device| {
         outcomes.push(act(&mut Site::enter(device, targets.access, context)?)?);
@@ -249,7 +239,7 @@ impl<'a> Site<'a> {
 
 fn status(targets: &Targets, context: &Context) -> anyhow::Result<ExitCode> {
     let fleet = Fleet::load(&context.config)?;
-    let devices = select_or_all(&fleet, &targets.targets, &targets.selector)?;
+    let devices = targets.chosen_or_all(&fleet)?;
     let mut all = Vec::new();
     let code = on_each(devices, context, |device| {
         let agents = agents_of(device, targets.access, context)?;

@@ -10,6 +10,7 @@ pub mod push;
 pub mod rollback;
 pub mod status;
 pub mod table;
+mod targets;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,7 +22,7 @@ use trt_wire::Retry;
 use crate::cli::Global;
 use crate::device::DeviceError;
 use crate::exit::{self, Exit};
-use crate::fleet::{Device, Fleet, FleetError, Selector};
+use crate::fleet::Device;
 use crate::interrupt::Interrupt;
 use crate::ui::Ui;
 
@@ -104,18 +105,6 @@ impl Problem {
         let retry = error.downcast_ref().map_or(Retry::AfterFix, DeviceError::retry);
         Self { message: format!("{error:#}"), hint: exit::hint_of(error), retry }
     }
-}
-
-/// The devices named, or all of the fleet if none is.
-fn select_or_all<'a>(
-    fleet: &'a Fleet,
-    targets: &[String],
-    selectors: &[Selector],
-) -> Result<Vec<&'a Device>, FleetError> {
-    if targets.is_empty() && selectors.is_empty() {
-        return Ok(fleet.devices.values().collect());
-    }
-    fleet.select(targets, selectors)
 }
 
 /// Does `act` on one device after the other. What fails is shown at once and keeps no other device from its turn; Ctrl-C

@@ -5,30 +5,26 @@ use std::process::ExitCode;
 
 use trt_wire::DeviceFacts;
 
-use super::{Context, on_each, select_or_all};
-use crate::device::{Access, connect};
-use crate::fleet::{Fleet, Selector};
+use super::targets::Targets;
+use super::{Context, on_each};
+use crate::device::connect;
+use crate::fleet::Fleet;
 use crate::ui::{Ui, bytes};
 
 /// Arguments of `probe`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Devices or groups of the fleet file; all devices if none is named
-    targets: Vec<String>,
-    /// Devices with these labels: `key=value`, `key!=value`, joined by commas
-    #[arg(long, short = 'l')]
-    selector: Vec<Selector>,
     #[command(flatten)]
-    access: Access,
+    targets: Targets,
 }
 
 /// Asks each device for its facts.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let fleet = Fleet::load(&context.config)?;
-    let devices = select_or_all(&fleet, &args.targets, &args.selector)?;
+    let devices = args.targets.chosen_or_all(&fleet)?;
     let mut all = BTreeMap::new();
     let code = on_each(devices, context, |device| {
-        let facts = connect(device, args.access, context)?.facts()?;
+        let facts = connect(device, args.targets.access, context)?.facts()?;
         show(&context.ui, &device.name, &facts);
         all.insert(device.name.as_str(), facts);
         Ok(())

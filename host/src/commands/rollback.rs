@@ -6,19 +6,16 @@ use serde::Serialize;
 use trt_wire::ModelName;
 use trt_wire::message::Intent;
 
+use super::targets::Targets;
 use super::{Context, on_each};
-use crate::device::{Access, DeviceError, RollBack, connect};
-use crate::fleet::{Device, Fleet, Selector};
+use crate::device::{DeviceError, RollBack, connect};
+use crate::fleet::{Device, Fleet};
 
 /// Arguments of `rollback`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Devices or groups of the fleet file
-    #[arg(required_unless_present = "selector")]
-    targets: Vec<String>,
-    /// Devices with these labels: `key=value`, `key!=value`, joined by commas
-    #[arg(long, short = 'l')]
-    selector: Vec<Selector>,
+    #[command(flatten)]
+    targets: Targets,
     /// Only this model; may be repeated
     #[arg(long, short, value_name = "MODEL")]
     model: Vec<String>,
@@ -28,8 +25,6 @@ pub struct Args {
     /// Show what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
-    #[command(flatten)]
-    access: Access,
 }
 
 /// What was done to one model of one device, or would be.
@@ -46,7 +41,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let fleet = Fleet::load(&context.config)?;
     let wanted = args.model.iter().map(|name| Ok(fleet.model(name)?.name.clone()));
     let wanted = wanted.collect::<anyhow::Result<Vec<_>>>()?;
-    let devices = fleet.select(&args.targets, &args.selector)?;
+    let devices = args.targets.chosen(&fleet)?;
     let mut done = Vec::new();
     let code = on_each(devices, context, |device| {
         let models = device.models.iter().filter(|name| wanted.is_empty() || wanted.contains(name));
@@ -64,7 +59,7 @@ fn roll_back<'a, 'm>(
     context: &Context,
     done: &mut Vec<Done<'a>>,
 ) -> Result<(), DeviceError> {
-    let mut agent = connect(device, args.access, context)?;
+    let mut agent = connect(device, args.targets.access, context)?;
     let looks = models.map(|model| Ok((model, agent.rollback(model, args.to.as_deref(), Intent::Look)?)));
     let looks = looks.collect::<Result<Vec<_>, DeviceError>>()?;
     let (device, ui) = (device.name.as_str(), &context.ui);

@@ -5,21 +5,17 @@ use std::process::ExitCode;
 use serde::Serialize;
 use trt_wire::message::{Busy, ModelStatus, VerifyOutcome};
 
-use super::{Context, Problem, on_each, select_or_all};
-use crate::device::{Access, DeviceError, connect};
-use crate::fleet::{Fleet, Selector};
+use super::targets::Targets;
+use super::{Context, Problem, on_each};
+use crate::device::{DeviceError, connect};
+use crate::fleet::Fleet;
 use crate::ui::{bytes, table};
 
 /// Arguments of `status`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Devices or groups of the fleet file; all devices if none is named
-    targets: Vec<String>,
-    /// Devices with these labels: `key=value`, `key!=value`, joined by commas
-    #[arg(long, short = 'l')]
-    selector: Vec<Selector>,
     #[command(flatten)]
-    access: Access,
+    targets: Targets,
 }
 
 #[derive(Debug, Serialize)]
@@ -33,12 +29,12 @@ struct DeviceStatus<'a> {
 /// Asks each device; one that does not answer has its row, too.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let fleet = Fleet::load(&context.config)?;
-    let devices = select_or_all(&fleet, &args.targets, &args.selector)?;
+    let devices = args.targets.chosen_or_all(&fleet)?;
     let mut table = table(["DEVICE", "MODEL", "RELEASE", "ENGINE", "TENSORRT", "VERIFIED"]);
     let mut all = Vec::new();
     let code = on_each(devices, context, |device| {
         let name = device.name.as_str();
-        let answer = connect(device, args.access, context).and_then(|mut agent| agent.status());
+        let answer = connect(device, args.targets.access, context).and_then(|mut agent| agent.status());
         let (models, busy) = match answer {
             Ok(answer) => answer,
             Err(DeviceError::Interrupted(interrupted)) => return Err(interrupted.into()),

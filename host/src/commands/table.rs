@@ -126,7 +126,7 @@ fn check(file: &Path, onnx: Option<&Path>, strict: bool, context: &Context) -> a
     if let Some(path) = onnx {
         let failed = |source| CalibrateError::Model { path: path.to_owned(), source };
         let (bytes, model) = read_model(path).map_err(failed)?;
-        let fit = Fit::of(&found.table, &model.activations());
+        let fit = Fit::of(&found.table, &model.activations(), model.initializers());
         let cover = &fit.coverage;
         share = Some(cover.share());
         if fit.is_other_model() {

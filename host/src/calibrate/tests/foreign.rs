@@ -38,7 +38,7 @@ fn ensure(model: &fleet::Model) -> Result<TableOutcome, CalibrateError> {
 fn a_table_belongs_to_a_model_by_the_names_between_its_ends() {
     let of = |model: &trt_onnx::proto::ModelProto, names: &str| {
         let activations = Model::from_bytes(model.encode_to_vec(), None).unwrap().activations();
-        Fit::of(&CalibrationTable::parse(table(names).as_bytes()).unwrap(), &activations).is_other_model()
+        Fit::of(&CalibrationTable::parse(table(names).as_bytes()).unwrap(), &activations, []).is_other_model()
     };
     let five = chain(&["a", "b", "c", "d", "output0"]);
     for (names, other, why) in [

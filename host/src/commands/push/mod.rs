@@ -8,23 +8,20 @@ use std::time::Instant;
 use trt_wire::message::{Action, Deployed, Event, Intent};
 use trt_wire::{ModelName, Precision};
 
+use super::targets::Targets;
 use super::{Context, Problem, on_each};
 use crate::bundle::{self, Bundle};
 use crate::calibrate::{self, Job};
-use crate::device::{Access, Agent, Proposal, Wish, connect};
-use crate::fleet::{Calibration, Device, Fleet, ImageCalibration, Model, Selector};
+use crate::device::{Agent, Proposal, Wish, connect};
+use crate::fleet::{Calibration, Device, Fleet, ImageCalibration, Model};
 use crate::ui::{Unit, bytes};
 use report::{DeviceReport, ModelReport};
 
 /// Arguments of `push`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Devices or groups of the fleet file
-    #[arg(required_unless_present = "selector")]
-    targets: Vec<String>,
-    /// Devices with these labels: `key=value`, `key!=value`, joined by commas
-    #[arg(long, short = 'l')]
-    selector: Vec<Selector>,
+    #[command(flatten)]
+    targets: Targets,
     /// Only this model; may be repeated
     #[arg(long, short, value_name = "MODEL")]
     model: Vec<String>,
@@ -34,8 +31,6 @@ pub struct Args {
     /// Build even if the device has the engine
     #[arg(long)]
     rebuild: bool,
-    #[command(flatten)]
-    access: Access,
 }
 
 /// A model that is ready to be shipped.
@@ -49,7 +44,7 @@ struct Ready<'a> {
 /// Pushes to one device after the other; a device that fails does not keep the others from theirs.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let fleet = Fleet::load(&context.config)?;
-    let devices = fleet.select(&args.targets, &args.selector)?;
+    let devices = args.targets.chosen(&fleet)?;
     let wanted = wanted(&fleet, args)?;
     let mut ready = Vec::new();
     for model in fleet.models.values() {
@@ -113,7 +108,7 @@ fn push<'a>(
     context: &Context,
     report: &mut DeviceReport,
 ) -> anyhow::Result<()> {
-    let mut agent = connect(device, args.access, context)?;
+    let mut agent = connect(device, args.targets.access, context)?;
     let result = models.try_for_each(|ready| {
         context.interrupt.check()?;
         let mut model_report = ModelReport::new(&ready.model.name, ready.table_promised);

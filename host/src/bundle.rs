@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use trt_calib::CalibrationTable;
 use trt_onnx::proto::elem;
 use trt_onnx::{Dim, Model as Onnx, OnnxError};
-use trt_wire::{BlobId, BuildSpec, FileEntry, Manifest, ModelSummary, TableEntry, TensorInfo};
+use trt_plan::PlanError;
+use trt_wire::{BlobId, BuildSpec, FileEntry, Manifest, ModelName, ModelSummary, TableEntry, TensorInfo};
 
 use crate::fleet::Model;
 
@@ -31,6 +32,14 @@ pub enum BundleError {
         /// The system's reason.
         source: io::Error,
     },
+    /// No device could build the model as the fleet file asks.
+    #[error("model `{model}` cannot be built as the fleet file asks")]
+    Ask {
+        /// The model.
+        model: ModelName,
+        /// What does not fit.
+        source: PlanError,
+    },
     /// A file name cannot be sent.
     #[error("the name of a model's file is not UTF-8: {}", path.display())]
     Name {
@@ -48,6 +57,7 @@ impl BundleError {
                 path.display()
             )),
             Self::Model { source, .. } => source.hint(),
+            Self::Ask { source, .. } => source.hint(),
             Self::Read { path, .. } => Some(format!("check that {} exists and may be read", path.display())),
             Self::Name { .. } => Some("rename the file".into()),
         }
@@ -57,6 +67,21 @@ impl BundleError {
 /// Reads and checks a model's ONNX.
 pub fn load(onnx: &Path) -> Result<Onnx, BundleError> {
     Onnx::load(onnx).map_err(|source| BundleError::Model { path: onnx.to_owned(), source })
+}
+
+/// Checks what can be checked without a device: shapes, and where INT8 would get its scales from.
+pub fn check(model: &Model, onnx: &Onnx) -> Result<(), BundleError> {
+    trt_plan::check(&summary(onnx), model.calibration.is_some(), &build_spec(model))
+        .map_err(|source| BundleError::Ask { model: model.name.clone(), source })
+}
+
+fn build_spec(model: &Model) -> BuildSpec {
+    BuildSpec {
+        precision: model.precision,
+        shapes: model.shapes.clone(),
+        workspace: model.workspace,
+        on_unsupported: model.on_unsupported,
+    }
 }
 
 /// A manifest and where the bytes of its blobs are.
@@ -84,12 +109,7 @@ impl Bundle {
             files,
             table,
             summary: summary(onnx),
-            build: BuildSpec {
-                precision: model.precision,
-                shapes: model.shapes.clone(),
-                workspace: model.workspace,
-                on_unsupported: model.on_unsupported,
-            },
+            build: build_spec(model),
             verification: model.verification,
             hook: model.hook.clone(),
         };

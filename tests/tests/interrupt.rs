@@ -255,7 +255,7 @@ fn ctrl_c_keeps_the_results_of_devices_before_and_names_those_not_begun() {
     let reports: serde_json::Value = serde_json::from_str(&stdout).expect("JSON");
     assert_eq!(reports[0]["device"], "first");
     assert!(reports[0]["models"][0]["deployed"].is_object(), "{stdout}");
-    assert_eq!(reports[1]["error"]["message"], "interrupted");
+    assert_eq!(reports[1]["error"]["message"], "model `net`: interrupted");
     assert!(reports[1]["traffic"]["sent"].as_u64().is_some_and(|sent| sent > 0), "{stdout}");
     assert_eq!(reports.as_array().map(Vec::len), Some(2));
     assert!(stderr.contains("not begun: third"), "{stderr}");

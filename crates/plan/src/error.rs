@@ -114,7 +114,9 @@ impl PlanError {
             Self::NoTable => "add a `calibration` section to the model, with `images` or with a `table`".into(),
             Self::UnknownInput { inputs, .. } => format!("the model's inputs are: {}", inputs.join(", ")),
             Self::NoShape { name, dims } => {
-                let example: Vec<String> = dims.iter().map(|&d| d.max(1).to_string()).collect();
+                // A dynamic batch is one picture to begin with, a dynamic side as long as detectors like it.
+                let guess = |(axis, &dim): (usize, &i64)| if dim >= 0 { dim } else { [1, 3, 640, 640][axis.min(3)] };
+                let example: Vec<String> = dims.iter().enumerate().map(|dim| guess(dim).to_string()).collect();
                 let example = example.join(", ");
                 format!("add `shapes: {{{name}: [{example}]}}`, or min, opt and max shapes, to the model")
             }

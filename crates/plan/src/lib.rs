@@ -1,6 +1,6 @@
 //! From a model, what the user asks, and a device's facts to a build plan, with a reason for each decision.
 //!
-//! One pure function, [`plan()`]. The agent calls it, so that host and agent of different versions cannot disagree,
+//! One pure function, [`plan()`], and the part of it that needs no device, [`check`]. The agent calls it, so that host and agent of different versions cannot disagree,
 //! and the host prints exactly what the agent will do. Nothing is downgraded without a [`trt_wire::Decision`]; what
 //! cannot be done is a [`PlanError`] that says what would mend it. The crate knows `trt-wire` and nothing else of ours.
 
@@ -38,6 +38,20 @@ impl Typing {
 /// TX2 (6.2) have none.
 pub fn has_fast_int8(compute_capability: [u32; 2]) -> bool {
     compute_capability == [6, 1] || compute_capability >= [7, 0]
+}
+
+/// What can be said of a plan without a device: whether `model` can be built as asked anywhere.
+pub fn check(model: &ModelSummary, has_table: bool, spec: &BuildSpec) -> Result<(), PlanError> {
+    shapes::profile(&model.inputs, &spec.shapes)?;
+    if model.has_qdq && spec.precision != Precision::Int8 {
+        return Err(PlanError::QdqNeedsInt8 { asked: spec.precision });
+    }
+    // A device that builds FP16 instead needs no table.
+    let must_be_int8 = spec.precision == Precision::Int8 && spec.on_unsupported != OnUnsupported::Fp16;
+    if must_be_int8 && !model.has_qdq && !has_table {
+        return Err(PlanError::NoTable);
+    }
+    Ok(())
 }
 
 /// Decides how `model` is built on a device, or why it cannot be.

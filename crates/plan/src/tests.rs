@@ -126,6 +126,19 @@ fn shapes_are_checked_against_the_model() {
 }
 
 #[test]
+fn what_no_device_could_build_is_known_without_one() {
+    let check = |qdq, dims: &[i64], table, precision| {
+        check(&model(qdq, dims), table, &spec(precision, OnUnsupported::Fail))
+    };
+    assert_eq!(check(false, &[1, 3], true, Precision::Int8), Ok(()));
+    assert_eq!(check(true, &[1, 3], false, Precision::Int8), Ok(()));
+    assert_eq!(check(false, &[1, 3], false, Precision::Int8), Err(PlanError::NoTable));
+    assert!(matches!(check(true, &[1, 3], false, Precision::Fp16), Err(PlanError::QdqNeedsInt8 { .. })));
+    let dynamic = check(false, &[-1, 3, -1, -1], false, Precision::Fp32).unwrap_err();
+    assert!(dynamic.hint().unwrap().contains("[1, 3, 640, 640]"));
+}
+
+#[test]
 fn every_refusal_says_what_would_mend_it() {
     let errors = [
         PlanError::NoTensorRt { reason: String::new() },

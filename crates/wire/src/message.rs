@@ -212,6 +212,8 @@ pub struct ReleaseStatus {
     pub precision: Precision,
     /// Where its scales come from.
     pub mode: QuantMode,
+    /// Nodes that were quantized from the table; the others run in higher precision. 0 without inserted Q/DQ.
+    pub quantized: u32,
     /// The TensorRT that built it, such as `TensorRT 10.3.0`.
     pub tensorrt: String,
     /// The engine's size in bytes.

@@ -36,7 +36,7 @@ enum Verb {
     /// a checkout, what `scripts/build-agent` and `cargo build --profile agent` made there. ARCH is what `uname -m` says
     /// on the device. The program must run on the device before it replaces the old one; then the agent starts again.
     Install(InstallArgs),
-    /// Show which agents are installed, run and answer; exit code 6 if one does not
+    /// Show which agents are installed, run and answer, on all devices if none is named; exit code 6 if one does not
     Status(Targets),
     /// Stop and remove the agent; engines stay
     Uninstall(UninstallArgs),

@@ -59,11 +59,11 @@ pub enum Command {
     Calibrate(calibrate::Args),
     /// Calibrate what is stale, then build and activate engines on devices
     Push(push::Args),
-    /// Show what is active on devices
+    /// Show what is active on devices; on all if none is named
     Status(status::Args),
     /// Activate an earlier release
     Rollback(rollback::Args),
-    /// Show what is known about devices
+    /// Show what is known about devices; about all if none is named
     Probe(probe::Args),
     /// Install, look at and remove the agent on devices
     Agent(agent::Args),

@@ -39,7 +39,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
             Ok(answer) => answer,
             Err(DeviceError::Interrupted(interrupted)) => return Err(interrupted.into()),
             Err(error) => {
-                table.add_row([name, "-", if error.is_unreachable() { "unreachable" } else { "failed" }]);
+                table.add_row([name, "-", error.in_a_word()]);
                 let error = error.into();
                 let problem = Some(Problem::of(&error));
                 all.push(DeviceStatus { device: name, models: vec![], busy: None, error: problem });
@@ -75,7 +75,10 @@ fn row(device: &str, model: &ModelStatus) -> Vec<String> {
             device,
             name,
             current.release.to_string(),
-            format!("{} {}", current.precision, bytes(current.engine_bytes)),
+            match current.quantized {
+                0 => format!("{} {}", current.precision, bytes(current.engine_bytes)),
+                nodes => format!("{} ({nodes} nodes) {}", current.precision, bytes(current.engine_bytes)),
+            },
             current.tensorrt.clone(),
             // The reason is told by `push` and by `--json`.
             match current.verify {

@@ -100,8 +100,11 @@ impl From<TransportError> for DeviceError {
 }
 
 fn words(stderr: &str) -> String {
-    let stderr = stderr.trim();
-    if stderr.is_empty() { String::new() } else { format!("; it says: {stderr}") }
+    // `trt-agent` prints its error as we do, causes and hint on lines of their own; the hint here is ours.
+    let lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("hint:"));
+    let plain = |line: &str| line.trim_start_matches("error: ").trim_start_matches("because: ").to_owned();
+    let said: Vec<String> = lines.map(plain).collect();
+    if said.is_empty() { String::new() } else { format!("; it says: {}", said.join(": ")) }
 }
 
 impl DeviceError {
@@ -110,8 +113,8 @@ impl DeviceError {
         match self {
             Self::Transport(error) => error.hint(),
             Self::NoAgent { .. } => Some(
-                "`trt-deploy agent install DEVICE` installs and starts one over SSH; `trt-agent daemon` starts one by \
-                 hand"
+                "`trt-deploy agent install DEVICE` installs and starts one over SSH, `trt-agent daemon` starts one by \
+                 hand; one that runs is found by `agent-socket` in the fleet file if its socket is elsewhere"
                 .into(),
             ),
             Self::Protocol { protocol, .. } if *protocol < PROTOCOL => {
@@ -130,6 +133,24 @@ impl DeviceError {
             Self::Failed { failure, .. } => failure.hint.clone(),
             Self::Source { path, .. } => Some(format!("check the permissions of {}", path.display())),
             Self::Interrupted(_) => None,
+        }
+    }
+
+    /// The error in a word or two, for a table.
+    pub fn in_a_word(&self) -> &'static str {
+        use TransportError as T;
+        match self {
+            Self::Transport(T::AuthRejected { .. } | T::KeyFile { .. }) => "not let in",
+            Self::Transport(
+                T::HostKeyUnknown { .. }
+                | T::HostKeyChanged { .. }
+                | T::HostKeyRevoked { .. }
+                | T::HostKeyCertificate { .. },
+            ) => "host key",
+            Self::NoAgent { .. } => "no agent",
+            Self::Protocol { .. } => "other version",
+            _ if self.is_unreachable() => "unreachable",
+            _ => "failed",
         }
     }
 

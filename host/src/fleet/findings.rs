@@ -8,6 +8,8 @@ use serde::Serialize;
 use trt_wire::Precision;
 
 use super::error::{FleetError, Place};
+use crate::bundle;
+
 use super::{Address, Calibration, Fleet, Model};
 
 /// How bad a finding is.
@@ -108,9 +110,25 @@ impl Fleet {
 
 fn model_findings(model: &Model, findings: &mut Vec<Finding>) {
     let section = format!("models.{}", model.name);
-    exists(&format!("{section}.onnx"), &model.onnx, findings);
+    if exists(&format!("{section}.onnx"), &model.onnx, findings) {
+        let looked = bundle::load(&model.onnx).and_then(|onnx| bundle::check(model, &onnx));
+        if let Err(error) = looked {
+            let cause =
+                std::error::Error::source(&error).map_or_else(String::new, |cause| format!(": {cause}"));
+            let (message, hint) = (format!("{section}: {error}{cause}"), error.hint());
+            findings.push(Finding { level: Level::Error, at: None, message, hint });
+        }
+    }
+    if model.verification.required {
+        let hint = "set `verify: {required: false}` to activate engines unverified";
+        let message =
+            "engines must be verified on the device, which this version cannot do: a push is refused";
+        findings.push(Finding::new(Level::Warning, &format!("{section}.verify"), message, hint));
+    }
     match &model.calibration {
-        Some(Calibration::Table(table)) => exists(&format!("{section}.calibration.table"), table, findings),
+        Some(Calibration::Table(table)) => {
+            exists(&format!("{section}.calibration.table"), table, findings);
+        }
         Some(Calibration::Images(calibration)) => {
             if let Err(error) = calibration.images.list() {
                 let hint = error.hint();
@@ -127,10 +145,13 @@ fn model_findings(model: &Model, findings: &mut Vec<Finding>) {
     }
 }
 
-fn exists(key: &str, file: &Path, findings: &mut Vec<Finding>) {
-    if !file.is_file() {
+/// Whether there is such a file; if not, that is a finding.
+fn exists(key: &str, file: &Path, findings: &mut Vec<Finding>) -> bool {
+    let there = file.is_file();
+    if !there {
         let message = format!("there is no such file: {}", file.display());
         let hint = "paths are relative to the fleet file, absolute, or start with `~/`";
         findings.push(Finding::new(Level::Error, key, message, hint));
     }
+    there
 }

@@ -340,6 +340,7 @@ impl Session<'_> {
                 engine: release.engine,
                 precision: record.plan.precision,
                 mode: record.plan.mode,
+                quantized: record.built.quantized,
                 tensorrt: record.built.tensorrt.to_string(),
                 engine_bytes: record.built.engine_bytes,
                 verify: release.verify,

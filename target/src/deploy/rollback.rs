@@ -26,9 +26,17 @@ pub fn rollback(
     let target = match to {
         Some(prefix) => named(model, prefix, store)?,
         None => store.previous(model)?.ok_or_else(|| {
-            not_found(format!("`{model}` has no earlier release than {from}"), "name a release with `--to`")
+            let known = known(store, model).unwrap_or_default();
+            let message = format!("`{model}` has no earlier release than {from}");
+            not_found(message, &format!("name a release with `--to`; those on the device are: {known}"))
         })?,
     };
+    if target == from {
+        return Err(not_found(
+            format!("release {from} of `{model}` is active already"),
+            &format!("the releases on the device are: {}", known(store, model)?),
+        ));
+    }
     let release = store
         .release(model, target)?
         .ok_or_else(|| not_found(format!("release {target} of `{model}` is gone"), "push the model again"))?;
@@ -90,8 +98,11 @@ fn named(model: &ModelName, prefix: &str, store: &Store) -> Result<ReleaseId, Fa
         [one] => Ok(*one),
         _ => {
             let message = format!("{} releases of `{model}` begin with: {prefix}", matching.len());
-            let known: Vec<String> = all.iter().map(ToString::to_string).collect();
-            Err(not_found(message, &format!("the releases on the device are: {}", known.join(", "))))
+            Err(not_found(message, &format!("the releases on the device are: {}", known(store, model)?)))
         }
     }
+}
+
+fn known(store: &Store, model: &ModelName) -> Result<String, Failure> {
+    Ok(store.releases(model)?.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
 }

@@ -144,10 +144,7 @@ fn build(
             let message = "the worker answered something else than a build";
             return Err(Failure::new(FailureCode::WorkerDied, Retry::Never, message));
         }
-        Err(failure) => {
-            keep_log(store, manifest, &log);
-            return Err(failure);
-        }
+        Err(failure) => return Err(with_log(failure, keep_log(store, manifest, &log))),
     };
     let record = BuildRecord {
         key: planned.engine,
@@ -190,12 +187,21 @@ fn job(
 }
 
 /// TensorRT's words about a failed build stay readable on the device.
-fn keep_log(store: &Store, manifest: &Manifest, log: &Path) {
+fn keep_log(store: &Store, manifest: &Manifest, log: &Path) -> Option<PathBuf> {
     let dir = store.model_dir(&manifest.model);
-    if let Ok(text) = fs::read(log) {
-        // The failure itself is reported; a log that cannot be kept must not hide it.
-        let _ = durable::create_dir(&dir).and_then(|()| durable::write(&dir.join("last-failure.log"), &text));
-    }
+    let path = dir.join("last-failure.log");
+    let text = fs::read(log).ok()?;
+    // The failure itself is reported; a log that cannot be kept must not hide it.
+    durable::create_dir(&dir).and_then(|()| durable::write(&path, &text)).ok()?;
+    Some(path)
+}
+
+/// Says in the hint where TensorRT's log is.
+fn with_log(failure: Failure, log: Option<PathBuf>) -> Failure {
+    let Some(log) = log else { return failure };
+    let log = format!("the log is on the device: {}", log.display());
+    let hint = failure.hint.as_ref().map_or_else(|| log.clone(), |hint| format!("{hint}; {log}"));
+    failure.with_hint(hint)
 }
 
 fn hash_file(path: &Path) -> std::io::Result<BlobId> {

@@ -113,6 +113,10 @@ impl fmt::Display for Template {
         } else {
             self.calibration(f)?;
         }
+        f.write_str(
+            "    # This version cannot run engines on the device to prove them, and activates them unproven only if \
+             told to.\n    verify: {required: false}\n",
+        )?;
         self.devices(f)
     }
 }
@@ -261,6 +265,8 @@ mod tests {
               # CHECK: how an image becomes the model's input, which must be what the model was trained with:
               # imagenet, yolo, plain, or a map
               preprocess: yolo
+            # This version cannot run engines on the device to prove them, and activates them unproven only if told to.
+            verify: {required: false}
 
         # Push to devices by name, by group, or by label: trt-deploy push -l site=lab
         devices:

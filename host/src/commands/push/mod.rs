@@ -5,6 +5,7 @@ pub mod report;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use anyhow::Context as _;
 use trt_wire::message::{Action, Deployed, Event, Intent};
 use trt_wire::{ModelName, Precision};
 
@@ -77,6 +78,7 @@ fn wanted(fleet: &Fleet, args: &Args) -> anyhow::Result<Option<Vec<ModelName>>> 
 /// Makes the calibration table if the model needs one that is not there, and hashes what is to be shipped.
 fn prepare<'a>(model: &'a Model, args: &Args, context: &Context) -> anyhow::Result<Ready<'a>> {
     let onnx = bundle::load(&model.onnx)?;
+    bundle::check(model, &onnx)?;
     let calibration =
         model.calibration.as_ref().filter(|_| model.precision == Precision::Int8 && !onnx.has_qdq());
     let table_promised = match calibration {
@@ -114,7 +116,7 @@ fn push<'a>(
         let mut model_report = ModelReport::new(&ready.model.name, ready.table_promised);
         let result = push_model(&mut agent, &device.name, ready, args, context, &mut model_report);
         report.models.push(model_report);
-        result
+        result.with_context(|| format!("model `{}`", ready.model.name))
     });
     report.traffic = agent.traffic();
     let traffic = &report.traffic;

@@ -174,12 +174,16 @@ fn findings_are_files_that_are_missing_and_parts_that_do_nothing() {
     assert_snapshot!(findings.join("\n"), @r#"
         error: models.a.onnx: there is no such file: /none/a.onnx
           hint: paths are relative to the fleet file, absolute, or start with `~/`
+        warning: models.a.verify: engines must be verified on the device, which this version cannot do: a push is refused
+          hint: set `verify: {required: false}` to activate engines unverified
         error: models.a.calibration.table: there is no such file: /none/t
           hint: paths are relative to the fleet file, absolute, or start with `~/`
         warning: models.a.calibration: a model of precision `fp16` is not calibrated
           hint: set `precision: int8`, or remove `calibration`
         error: models.b.onnx: there is no such file: /none/b.onnx
           hint: paths are relative to the fleet file, absolute, or start with `~/`
+        warning: models.b.verify: engines must be verified on the device, which this version cannot do: a push is refused
+          hint: set `verify: {required: false}` to activate engines unverified
         error: models.b.calibration.images: there is no such folder, image or list of images: /none/p
           hint: `images` names a folder, a glob such as `photos/**/*.jpg`, or a list file `.txt`, relative to the fleet file
         warning: models.b: no device gets it

@@ -79,7 +79,7 @@ fn insert_qdq(model: &mut Model, job: &BuildJob, version: Version) -> Result<Com
         what: format!("{quantized} of {} nodes that could be quantized run in INT8", quantized + left),
         because: match left {
             0 => "the table has their scales".into(),
-            _ => format!("the other {left} stay in FP32 for reasons of their own"),
+            _ => format!("the other {left} stay in FP32 for the reasons that follow"),
         },
     });
     let composed = Composed { quantized: quantized as u32, decisions, ..Composed::default() };

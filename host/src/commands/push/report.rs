@@ -122,7 +122,7 @@ pub fn show_deployed(ui: &Ui, device: &str, model: &ModelName, planned: &[Decisi
         }
     }
     if shortened {
-        ui.print("  `-v` names all nodes");
+        ui.print("  `-v` names more of them, the engine's `log` on the device names all");
     }
 }
 

@@ -148,6 +148,11 @@ fn a_socket_without_an_agent_is_explained() {
     assert!(status.stdout.contains("does not answer: cannot connect to socket"), "{}", status.stdout);
     assert!(status.stdout.contains("hint: is the agent running?"), "{}", status.stdout);
     assert!(!status.stdout.contains("agent install"), "{}", status.stdout);
+    for verb in ["push", "status", "rollback", "probe"] {
+        let report = host.run(&[verb, "here", "--json"]).fails(4, &["agent.sock"]).json();
+        assert_eq!(report[0]["device"], "here", "{verb}");
+        assert!(report[0]["error"]["hint"].is_string(), "{verb}: {report}");
+    }
 }
 
 #[test]

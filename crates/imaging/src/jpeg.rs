@@ -3,7 +3,7 @@
 //! The standard leaves rounding and chroma upsampling to the decoder. The `image` crate's own
 //! (`zune-jpeg`) rounds chroma twice in one direction and treats the last row and column otherwise:
 //! up to 21 levels and on average 0.4 from OpenCV. `libjpeg-turbo-rs` is a Rust translation of the
-//! original and gave every one of 601 files of Debian's `opencv-doc` bit for bit
+//! original and gave every one of 604 files of Debian's `opencv-doc` bit for bit
 //! (`scripts/make-imaging-goldens --compare`).
 
 use image::metadata::Orientation;

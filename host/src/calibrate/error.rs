@@ -208,7 +208,7 @@ impl CalibrateError {
             Self::Read { source, .. } if source.kind() == io::ErrorKind::InvalidInput => {
                 "name a file: pipes and devices are not read, since what they give cannot be read again".to_owned()
             }
-            Self::Read { .. } => "check the file's permissions".to_owned(),
+            Self::Read { .. } => "check that this is a file, that it is there, and that you may read it".to_owned(),
             Self::AllUndecodable { .. } => {
                 "check what `images` names: JPEG, PNG, BMP and WebP files are read".to_owned()
             }

@@ -1,12 +1,12 @@
 //! `trt-deploy probe TARGET…`: what the agent knows about its device.
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use trt_wire::DeviceFacts;
+use serde::Serialize;
+use trt_wire::{DeviceFacts, GpuSource};
 
 use super::targets::Targets;
-use super::{Context, on_each};
+use super::{Context, Problem, on_each};
 use crate::device::connect;
 use crate::fleet::Fleet;
 use crate::ui::{Ui, bytes};
@@ -18,16 +18,27 @@ pub struct Args {
     targets: Targets,
 }
 
+/// One device, as `--json` has it.
+#[derive(Debug, Serialize)]
+struct DeviceProbe<'a> {
+    device: &'a str,
+    facts: Option<DeviceFacts>,
+    error: Option<Problem>,
+}
+
 /// Asks each device for its facts.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let fleet = Fleet::load(&context.config)?;
     let devices = args.targets.chosen_or_all(&fleet)?;
-    let mut all = BTreeMap::new();
+    let mut all = Vec::new();
     let code = on_each(devices, context, |device| {
-        let facts = connect(device, args.targets.access, context)?.facts()?;
-        show(&context.ui, &device.name, &facts);
-        all.insert(device.name.as_str(), facts);
-        Ok(())
+        let answer = connect(device, args.targets.access, context).and_then(|mut agent| agent.facts());
+        let answer = answer.map_err(anyhow::Error::from);
+        let error = answer.as_ref().err().map(Problem::of);
+        let facts = answer.as_ref().ok().cloned();
+        facts.iter().for_each(|facts| show(&context.ui, &device.name, facts));
+        all.push(DeviceProbe { device: &device.name, facts, error });
+        answer.map(drop)
     });
     context.ui.json(&all)?;
     Ok(code)
@@ -46,7 +57,11 @@ fn show(ui: &Ui, name: &str, facts: &DeviceFacts) {
     let gpu = match &facts.gpu {
         Ok(gpu) => {
             let [major, minor] = gpu.compute_capability;
-            format!("{}, compute capability {major}.{minor}", gpu.name)
+            let source = match gpu.source {
+                GpuSource::Driver => "",
+                GpuSource::Configuration => " (`build-for` of the agent's configuration)",
+            };
+            format!("{}, compute capability {major}.{minor}{source}", gpu.name)
         }
         Err(reason) => format!("unknown: {reason}"),
     };

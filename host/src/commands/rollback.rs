@@ -7,7 +7,7 @@ use trt_wire::ModelName;
 use trt_wire::message::Intent;
 
 use super::targets::Targets;
-use super::{Context, on_each};
+use super::{Context, Problem, on_each};
 use crate::device::{DeviceError, RollBack, connect};
 use crate::fleet::{Device, Fleet};
 
@@ -27,13 +27,14 @@ pub struct Args {
     dry_run: bool,
 }
 
-/// What was done to one model of one device, or would be.
+/// What was done to one model of one device, or would be; or what went wrong on the device.
 #[derive(Debug, Serialize)]
 struct Done<'a> {
     device: &'a str,
-    model: ModelName,
+    model: Option<ModelName>,
     #[serde(flatten)]
-    change: RollBack,
+    change: Option<RollBack>,
+    error: Option<Problem>,
 }
 
 /// Rolls back on one device after the other.
@@ -45,7 +46,12 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     let mut done = Vec::new();
     let code = on_each(devices, context, |device| {
         let models = device.models.iter().filter(|name| wanted.is_empty() || wanted.contains(name));
-        Ok(roll_back(device, models, args, context, &mut done)?)
+        let result = roll_back(device, models, args, context, &mut done).map_err(anyhow::Error::from);
+        if let Err(error) = &result {
+            let error = Some(Problem::of(error));
+            done.push(Done { device: &device.name, model: None, change: None, error });
+        }
+        result
     });
     context.ui.json(&done)?;
     Ok(code)
@@ -74,7 +80,7 @@ fn roll_back<'a, 'm>(
             ui.print(format_args!("  {path}"));
             change
         };
-        done.push(Done { device, model: model.clone(), change });
+        done.push(Done { device, model: Some(model.clone()), change: Some(change), error: None });
     }
     Ok(())
 }

@@ -130,7 +130,9 @@ impl FleetError {
             Self::NotFound { .. } => "`trt-deploy init` writes one; `--config FILE` names another".to_owned(),
             Self::Exists { .. } => "`--force` replaces it, `--dry-run` only prints the new one".into(),
             Self::Write { .. } => "check the folder's permissions and free space".into(),
-            Self::Read { .. } => "check the file's permissions, or name another with `--config FILE`".into(),
+            Self::Read { .. } => {
+                "check that this is a file that you may read, or name another with `--config FILE`".into()
+            }
             Self::TooLarge { .. } => "name the fleet file with `--config FILE`".into(),
             Self::Empty { .. } => format!("`trt-deploy init --force` writes a small one; {REFERENCE}"),
             Self::At { problem, .. } => return problem.hint(),

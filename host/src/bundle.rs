@@ -81,6 +81,7 @@ fn build_spec(model: &Model) -> BuildSpec {
         shapes: model.shapes.clone(),
         workspace: model.workspace,
         on_unsupported: model.on_unsupported,
+        ..BuildSpec::new(model.precision)
     }
 }
 

@@ -14,8 +14,8 @@ pub struct Config {
     pub store: PathBuf,
     /// Where the daemon listens.
     pub socket: PathBuf,
-    /// Folders to look for TensorRT in, before the system's own places.
-    pub library_dirs: Vec<PathBuf>,
+    /// The folder TensorRT must be in; where the system's loader looks if absent.
+    pub tensorrt_dir: Option<PathBuf>,
     /// Compute capability to build for if no CUDA driver answers (TensorRT-RTX only).
     pub build_for: Option<[u32; 2]>,
     /// The worker's program and arguments; this program itself if empty.
@@ -51,7 +51,7 @@ impl Hook {
 struct File {
     store: Option<PathBuf>,
     socket: Option<PathBuf>,
-    library_dirs: Vec<PathBuf>,
+    tensorrt_dir: Option<PathBuf>,
     build_for: Option<String>,
     worker: Vec<String>,
     hooks: BTreeMap<HookName, Hook>,
@@ -109,7 +109,7 @@ impl ConfigError {
         Some(match self {
             Self::Read { .. } => "give another file with `--config`".into(),
             Self::Parse { .. } => {
-                "the known keys are: store, socket, library-dirs, build-for, worker, hooks, \
+                "the known keys are: store, socket, tensorrt-dir, build-for, worker, hooks, \
                                    facts-root, build-timeout-minutes"
                     .into()
             }
@@ -174,7 +174,7 @@ impl Config {
         Ok(Self {
             store,
             socket,
-            library_dirs: file.library_dirs,
+            tensorrt_dir: file.tensorrt_dir,
             build_for: file.build_for.map(|value| parse_capability(&value)).transpose()?,
             worker: file.worker,
             hooks: file.hooks,
@@ -216,7 +216,7 @@ mod tests {
         for key in [
             "store",
             "socket",
-            "library-dirs",
+            "tensorrt-dir",
             "build-for",
             "worker",
             "hooks",

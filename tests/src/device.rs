@@ -42,7 +42,7 @@ impl Device {
         let mut config = format!("store: {0}/store\nsocket: {0}/agent.sock\n", dir.path().display());
         if !options.without_tensorrt {
             let dir = rtx_dir().map_or("/nonexistent".into(), |dir| dir.display().to_string());
-            config.push_str(&format!("library-dirs: [\"{dir}\"]\nbuild-for: \"8.6\"\n"));
+            config.push_str(&format!("tensorrt-dir: \"{dir}\"\nbuild-for: \"8.6\"\n"));
         }
         if let Some(script) = &options.worker {
             let path = dir.path().join("worker.sh");

@@ -81,7 +81,7 @@ impl Sim {
     pub fn agent_config(&self) -> PathBuf {
         let library = rtx_dir().map_or("/nonexistent".into(), |dir| dir.display().to_string());
         let path = self.path("agent.yaml");
-        fs::write(&path, format!("library-dirs: [\"{library}\"]\nbuild-for: \"8.6\"\n"))
+        fs::write(&path, format!("tensorrt-dir: \"{library}\"\nbuild-for: \"8.6\"\n"))
             .expect("a configuration");
         path
     }

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use trt_wire::frame::{self, Frame, FrameError};
 use trt_wire::message::{Hello, Intent, PROTOCOL, Planned, Reply, Request};
-use trt_wire::{
-    BlobId, BuildSpec, FileEntry, Manifest, ModelSummary, OnUnsupported, Precision, Verification,
-};
+use trt_wire::{BlobId, BuildSpec, FileEntry, Manifest, ModelSummary, Precision, Verification};
 
 use crate::Device;
 
@@ -65,7 +63,7 @@ impl Wire {
             manifest: Box::new(manifest.clone()),
             intent: Intent::Deploy,
             rebuild: false,
-            table_promised: false,
+            table_promised: None,
         };
         match self.ask(&request) {
             Reply::Planned(planned) => *planned,
@@ -100,12 +98,7 @@ impl Wire {
                 outputs: vec![],
                 operators: Default::default(),
             },
-            build: BuildSpec {
-                precision: Precision::Fp32,
-                shapes: Default::default(),
-                workspace: None,
-                on_unsupported: OnUnsupported::Fail,
-            },
+            build: BuildSpec::new(Precision::Fp32),
             verification: Verification { required: false },
             hook: None,
         }

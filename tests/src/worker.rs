@@ -5,7 +5,7 @@ use crate::{Options, program};
 /// A device whose builds run `script`, a piece of shell that finds the job in `$job`. A probe is told of a SIMULATED
 /// TensorRT-RTX and GPU.
 pub fn simulated(script: &str) -> Options {
-    let probed = r#"{"worker":"probed","tensorrt":{"Ok":{"product":"tensorrt-rtx","version":[1,7,1],"library":"/simulated"}},"gpu":{"Ok":{"name":"SIMULATED","compute_capability":[8,6],"source":"driver"}},"cuda_driver":null}"#;
+    let probed = r#"{"worker":"probed","tensorrt":{"Ok":{"product":"tensorrt-rtx","version":[1,7,1],"library":"/simulated","is_known":true}},"gpu":{"Ok":{"name":"SIMULATED","compute_capability":[8,6],"source":"driver"}},"cuda_driver":null,"dla_cores":null,"trtexec":null}"#;
     let script = format!(
         "read -r job\ncase $job in\n*'\"job\":\"probe\"'*) echo '{probed}' ;;\n*)\n{script}\n;;\nesac\n"
     );

@@ -130,7 +130,7 @@ fn a_device_without_tensorrt_lists_the_names_it_tried() {
     let device = Device::with(&Options { without_tensorrt: true, ..Default::default() });
     let host = host_with(NET, &device);
     host.write("net.onnx", models::convolutions(16, 8, 1));
-    host.run(&["push", "here"]).fails(5, &["libnvinfer.so.10", "libnvinfer.so.8", "library-dirs"]);
+    host.run(&["push", "here"]).fails(5, &["libnvinfer.so.10", "libnvinfer.so.8", "tensorrt-dir"]);
 }
 
 #[test]

@@ -133,7 +133,7 @@ fn an_agent_whose_program_was_replaced_goes_on_building() {
     let (copy, config) = (dir.path().join("trt-agent"), dir.path().join("agent.yaml"));
     fs::copy(program("trt-agent"), &copy).expect("a copy");
     let text = format!(
-        "store: {0}/store\nsocket: {0}/agent.sock\nlibrary-dirs: [\"{1}\"]\nbuild-for: \"8.6\"\n",
+        "store: {0}/store\nsocket: {0}/agent.sock\ntensorrt-dir: \"{1}\"\nbuild-for: \"8.6\"\n",
         dir.path().display(),
         library.display()
     );

@@ -14,7 +14,8 @@ use trt_wire::message::{
     Action, Deployed, Hello, Missing, ModelStatus, PROTOCOL, Planned, Reply, Request, VerifyOutcome,
 };
 use trt_wire::{
-    BuildPlan, DeviceFacts, EngineKey, Failure, FailureCode, Manifest, Precision, QuantMode, ReleaseId, Retry,
+    Backend, BuildPlan, DeviceFacts, EngineKey, Failure, FailureCode, Manifest, Precision, QuantMode,
+    ReleaseId, Retry,
 };
 
 /// How long a program may take to end after Ctrl-C.
@@ -78,25 +79,21 @@ fn planned(manifest: &Manifest, missing: bool) -> Planned {
         mode: QuantMode::None,
         strongly_typed: false,
         convert_fp16: false,
+        strip_qdq: false,
+        other_layers: Precision::Fp16,
+        keep: vec![],
+        calibrator: None,
+        backend: Backend::Nvinfer,
+        dla: None,
+        optimization_level: None,
+        plugins: vec![],
+        runtime: None,
         shapes: Default::default(),
         workspace: None,
         compute_capability: None,
         decisions: vec![],
     };
-    let facts = DeviceFacts {
-        hostname: "fake".into(),
-        arch: "x86_64".into(),
-        board: None,
-        compatible: vec![],
-        l4t: None,
-        gpu: Err("none".into()),
-        cuda_driver: None,
-        tensorrt: Err("none".into()),
-        memory_total: 0,
-        memory_available: 0,
-        disk_free: 0,
-        agent_version: "0.1.0".into(),
-    };
+    let facts = DeviceFacts { hostname: "fake".into(), ..DeviceFacts::unknown("it is a fake") };
     Planned {
         action: Action::Build,
         plan,

@@ -104,7 +104,7 @@ fn blobs_that_nobody_planned_and_paths_outside_the_model_are_refused() {
             manifest: Box::new(manifest),
             intent: trt_wire::message::Intent::Look,
             rebuild: false,
-            table_promised: false,
+            table_promised: None,
         };
         assert_eq!(failed(wire.ask(&request)).code, FailureCode::BadRequest, "{path}");
     }

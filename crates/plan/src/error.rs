@@ -89,7 +89,7 @@ impl PlanError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NoTensorRt { .. } => {
-                "install JetPack's TensorRT on the device, or name its folder in `library-dirs` of the agent's \
+                "install JetPack's TensorRT on the device, or name its folder in `tensorrt-dir` of the agent's \
                  configuration"
                     .into()
             }

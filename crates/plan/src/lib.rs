@@ -10,8 +10,8 @@ mod shapes;
 pub use error::PlanError;
 
 use trt_wire::{
-    BuildPlan, BuildSpec, Decision, DeviceFacts, Gpu, GpuSource, ModelSummary, OnUnsupported, Precision,
-    QuantMode, TensorRt, TensorRtProduct,
+    Backend, BuildPlan, BuildSpec, Decision, DeviceFacts, Gpu, GpuSource, ModelSummary, OnUnsupported,
+    Precision, QuantMode, TensorRt, TensorRtProduct,
 };
 
 /// How the device's TensorRT takes precision.
@@ -54,10 +54,10 @@ pub fn check(model: &ModelSummary, has_table: bool, spec: &BuildSpec) -> Result<
     Ok(())
 }
 
-/// Decides how `model` is built on a device, or why it cannot be.
+/// Decides how `model` is built on a device, or why it cannot be. `table` is the algorithm word of the calibration table.
 pub fn plan(
     model: &ModelSummary,
-    has_table: bool,
+    table: Option<&str>,
     spec: &BuildSpec,
     device: &DeviceFacts,
 ) -> Result<BuildPlan, PlanError> {
@@ -70,7 +70,7 @@ pub fn plan(
 
     let typing = Typing::of(tensorrt);
     let precision = precision(model, spec, gpu, typing, &mut decisions)?;
-    let mode = mode(model, has_table, precision, typing, tensorrt, &mut decisions)?;
+    let mode = mode(model, table.is_some(), precision, typing, tensorrt, &mut decisions)?;
     let convert_fp16 = precision == Precision::Fp16 && typing == Typing::Graph;
     if convert_fp16 {
         decisions.push(Decision {
@@ -83,6 +83,15 @@ pub fn plan(
         mode,
         strongly_typed: typing == Typing::Graph,
         convert_fp16,
+        strip_qdq: false,
+        other_layers: spec.other_layers,
+        keep: spec.keep.clone(),
+        calibrator: None,
+        backend: Backend::Nvinfer,
+        dla: spec.dla,
+        optimization_level: spec.optimization_level,
+        plugins: spec.plugins.clone(),
+        runtime: spec.runtime.clone(),
         shapes,
         workspace: spec.workspace,
         compute_capability,

@@ -9,21 +9,14 @@ fn device(tensorrt: &str, cc: [u32; 2]) -> DeviceFacts {
     let version: Vec<u32> = version.split('.').map(|part| part.parse().unwrap()).collect();
     DeviceFacts {
         hostname: "jetson".into(),
-        arch: "aarch64".into(),
-        board: None,
-        compatible: vec![],
-        l4t: None,
         gpu: Ok(Gpu { name: "Orin".into(), compute_capability: cc, source: GpuSource::Driver }),
-        cuda_driver: None,
         tensorrt: Ok(TensorRt {
             product: if product == "RTX" { TensorRtProduct::Rtx } else { TensorRtProduct::TensorRt },
             version: version.try_into().unwrap(),
             library: "libnvinfer.so".into(),
+            is_known: true,
         }),
-        memory_total: 8 << 30,
-        memory_available: 6 << 30,
-        disk_free: 10 << 30,
-        agent_version: "0.1.0".into(),
+        ..DeviceFacts::unknown("a test")
     }
 }
 
@@ -38,12 +31,12 @@ fn model(has_qdq: bool, dims: &[i64]) -> ModelSummary {
 }
 
 fn spec(precision: Precision, on_unsupported: OnUnsupported) -> BuildSpec {
-    BuildSpec { precision, shapes: BTreeMap::new(), workspace: None, on_unsupported }
+    BuildSpec { on_unsupported, ..BuildSpec::new(precision) }
 }
 
 /// One line for one row of the design's table.
 fn row(tensorrt: &str, cc: [u32; 2], precision: Precision, unsupported: OnUnsupported, qdq: bool) -> String {
-    let table = precision == Precision::Int8 && !qdq;
+    let table = (precision == Precision::Int8 && !qdq).then_some("EntropyCalibration2");
     let result =
         plan(&model(qdq, &[1, 3, 8, 8]), table, &spec(precision, unsupported), &device(tensorrt, cc));
     let outcome = match result {
@@ -83,8 +76,8 @@ fn every_row_of_the_designs_table_has_its_plan_and_its_reasons() {
 fn int8_needs_a_table_or_qdq_nodes() {
     let asked = spec(Precision::Int8, OnUnsupported::Fail);
     let device = device("RTX 1.7.1", [8, 6]);
-    assert_eq!(plan(&model(false, &[1]), false, &asked, &device), Err(PlanError::NoTable));
-    assert!(plan(&model(true, &[1]), false, &asked, &device).is_ok());
+    assert_eq!(plan(&model(false, &[1]), None, &asked, &device), Err(PlanError::NoTable));
+    assert!(plan(&model(true, &[1]), None, &asked, &device).is_ok());
 }
 
 #[test]
@@ -93,7 +86,7 @@ fn a_gpu_from_the_configuration_serves_rtx_only() {
     let configured = |tensorrt| {
         let mut device = device(tensorrt, [8, 6]);
         device.gpu.as_mut().unwrap().source = GpuSource::Configuration;
-        plan(&model(false, &[1]), false, &asked, &device)
+        plan(&model(false, &[1]), None, &asked, &device)
     };
     assert_eq!(configured("RTX 1.7.1").unwrap().compute_capability, Some([8, 6]));
     assert!(matches!(configured("TRT 10.3.0"), Err(PlanError::CannotCrossBuild { .. })));
@@ -109,7 +102,7 @@ fn shapes_are_checked_against_the_model() {
     let with = |name: &str, range: ShapeRange| {
         let mut asked = spec(Precision::Fp32, OnUnsupported::Fail);
         asked.shapes.insert(name.into(), range);
-        plan(&model(false, &[-1, 3, -1, 8]), false, &asked, &device("RTX 1.7.1", [8, 6]))
+        plan(&model(false, &[-1, 3, -1, 8]), None, &asked, &device("RTX 1.7.1", [8, 6]))
     };
     let fixed = range(&[1, 3, 8, 8], &[1, 3, 8, 8], &[1, 3, 8, 8]);
     assert_eq!(with("images", fixed.clone()).unwrap().shapes["images"], fixed);
@@ -121,7 +114,7 @@ fn shapes_are_checked_against_the_model() {
     let unordered = range(&[2, 3, 8, 8], &[1, 3, 8, 8], &[4, 3, 8, 8]);
     assert!(matches!(with("images", unordered), Err(PlanError::ShapeOrder { .. })));
     let asked = spec(Precision::Fp32, OnUnsupported::Fail);
-    let unset = plan(&model(false, &[-1, 3]), false, &asked, &device("RTX 1.7.1", [8, 6]));
+    let unset = plan(&model(false, &[-1, 3]), None, &asked, &device("RTX 1.7.1", [8, 6]));
     assert!(matches!(unset, Err(PlanError::NoShape { .. })));
 }
 

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::{PluginName, RuntimeName};
+
 /// The numeric precision of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -40,6 +42,44 @@ pub enum OnUnsupported {
     Int8Anyway,
 }
 
+/// What builds, as the user asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BackendChoice {
+    /// TensorRT's own interface where this agent knows it, else `trtexec`.
+    #[default]
+    Auto,
+    /// TensorRT's own interface, or nothing.
+    Nvinfer,
+    /// The `trtexec` on the device.
+    Trtexec,
+}
+
+/// What builds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backend {
+    /// TensorRT's own interface, in the worker's process.
+    Nvinfer,
+    /// The `trtexec` on the device; its log is read, and its exit code is not trusted.
+    Trtexec,
+}
+
+/// Which of TensorRT's calibrator classes returns the table (8.x and 10.x).
+///
+/// Scales are used as they are, whatever made them; the class must only be the one that the header names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CalibratorClass {
+    /// `IInt8EntropyCalibrator2`, the only one that a DLA and `trtexec` accept.
+    EntropyCalibration2,
+    /// `IInt8MinMaxCalibrator`.
+    MinMaxCalibration,
+    /// `IInt8EntropyCalibrator`.
+    EntropyCalibration,
+    /// `IInt8LegacyCalibrator`.
+    LegacyCalibration,
+}
+
 /// A tensor's shape; every entry is a positive number of elements.
 pub type Dims = Vec<i64>;
 
@@ -73,6 +113,40 @@ pub struct BuildSpec {
     pub workspace: Option<u64>,
     /// What to do if the GPU has no INT8 instructions.
     pub on_unsupported: OnUnsupported,
+    /// What the layers of an INT8 engine that are not INT8 run in: `Fp16` or `Fp32`.
+    pub other_layers: Precision,
+    /// Activations to keep out of INT8, and out of FP16 in a converted graph, by ONNX value name. The table has no scale
+    /// for them.
+    pub keep: Vec<String>,
+    /// The DLA core to build for; layers that it cannot run go to the GPU.
+    pub dla: Option<u32>,
+    /// How much the builder tries, 0 to 5 (TensorRT 8.6 and later); TensorRT's default if absent.
+    pub optimization_level: Option<u8>,
+    /// What builds.
+    pub backend: BackendChoice,
+    /// Plugin libraries to load before parsing, by their names in the device's configuration.
+    pub plugins: Vec<PluginName>,
+    /// Where to build, by its name in the device's configuration; its default place if absent.
+    pub runtime: Option<RuntimeName>,
+}
+
+impl BuildSpec {
+    /// A build of this precision with the defaults of everything else.
+    pub fn new(precision: Precision) -> Self {
+        Self {
+            precision,
+            shapes: BTreeMap::new(),
+            workspace: None,
+            on_unsupported: OnUnsupported::default(),
+            other_layers: Precision::Fp16,
+            keep: Vec::new(),
+            dla: None,
+            optimization_level: None,
+            backend: BackendChoice::default(),
+            plugins: Vec::new(),
+            runtime: None,
+        }
+    }
 }
 
 /// How an INT8 engine gets its scales.
@@ -113,8 +187,26 @@ pub struct BuildPlan {
     pub mode: QuantMode,
     /// The network is created strongly typed: the graph's own types decide (11.x, RTX).
     pub strongly_typed: bool,
-    /// The graph is converted to FP16 before parsing (11.x, RTX with FP16).
+    /// What is not INT8 in the graph is converted to FP16 before parsing (11.x and RTX).
     pub convert_fp16: bool,
+    /// The graph's own Q/DQ nodes are taken out before parsing.
+    pub strip_qdq: bool,
+    /// What the layers that are not INT8 run in.
+    pub other_layers: Precision,
+    /// Activations to keep out of INT8 and FP16, by ONNX value name.
+    pub keep: Vec<String>,
+    /// The class of the calibrator that returns the table; `Some` with [`QuantMode::Implicit`] only.
+    pub calibrator: Option<CalibratorClass>,
+    /// What builds.
+    pub backend: Backend,
+    /// The DLA core to build for, with the GPU for what it cannot run.
+    pub dla: Option<u32>,
+    /// How much the builder tries.
+    pub optimization_level: Option<u8>,
+    /// Plugin libraries, by their names in the device's configuration.
+    pub plugins: Vec<PluginName>,
+    /// Where to build, by its name in the device's configuration.
+    pub runtime: Option<RuntimeName>,
     /// The optimization profile by input name, including inputs of fixed shape.
     pub shapes: BTreeMap<String, ShapeRange>,
     /// Upper limit of scratch memory in bytes.

@@ -15,10 +15,11 @@ mod name;
 pub mod worker;
 
 pub use build::{
-    BuildPlan, BuildSpec, Decision, Dims, OnUnsupported, Precision, QuantMode, ShapeRange, Verification,
+    Backend, BackendChoice, BuildPlan, BuildSpec, CalibratorClass, Decision, Dims, OnUnsupported, Precision,
+    QuantMode, ShapeRange, Verification,
 };
-pub use facts::{DeviceFacts, Gpu, GpuSource, TensorRt, TensorRtProduct};
+pub use facts::{DeviceFacts, Finding, Gpu, GpuSource, Health, TensorRt, TensorRtProduct, Trtexec};
 pub use failure::{Failure, FailureCode, Retry};
 pub use id::{BlobId, EngineKey, ReleaseId};
 pub use manifest::{FileEntry, Manifest, ModelSummary, TableEntry, TensorInfo};
-pub use name::{HookName, ModelName, NameError};
+pub use name::{HookName, ModelName, NameError, PluginName, RuntimeName};

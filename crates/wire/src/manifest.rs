@@ -79,7 +79,7 @@ pub struct Manifest {
 
 impl Manifest {
     /// The version of the format that this crate writes.
-    pub const FORMAT: u32 = 1;
+    pub const FORMAT: u32 = 2;
 
     /// Every blob the manifest names, with its size, without repetition.
     pub fn blobs(&self) -> BTreeMap<BlobId, u64> {

@@ -10,12 +10,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BlobId, BuildPlan, Decision, DeviceFacts, EngineKey, Failure, Manifest, ModelName, Precision, QuantMode,
-    ReleaseId,
+    BlobId, BuildPlan, Decision, DeviceFacts, EngineKey, Failure, Finding, Manifest, ModelName, Precision,
+    QuantMode, ReleaseId, RuntimeName,
 };
 
 /// The protocol this crate describes. Sides with different numbers refuse each other.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// The first message of both sides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +46,13 @@ pub enum Intent {
 #[serde(tag = "request", rename_all = "kebab-case")]
 pub enum Request {
     /// The device's facts; answered with [`Reply::Facts`].
-    Facts,
+    Facts {
+        /// The place to build in; the configuration's default one if absent.
+        #[serde(default)]
+        runtime: Option<RuntimeName>,
+    },
+    /// What is good and bad about the device; answered with [`Reply::Examined`].
+    Doctor,
     /// What is active; answered with [`Reply::Status`].
     Status,
     /// What a deployment would do; answered with [`Reply::Planned`].
@@ -57,9 +63,10 @@ pub enum Request {
         intent: Intent,
         /// Build a new engine even if there is one already.
         rebuild: bool,
-        /// There is no table yet, and there will be one: plan as if it were here. Only for [`Intent::Look`].
+        /// There is no table yet, and there will be one of this algorithm: plan as if it were here. Only for
+        /// [`Intent::Look`].
         #[serde(default)]
-        table_promised: bool,
+        table_promised: Option<String>,
     },
     /// Bytes of a blob follow, from `offset` to `size`; answered with [`Reply::Stored`].
     Upload {
@@ -257,6 +264,13 @@ pub enum Reply {
     /// The device's facts.
     Facts {
         /// The facts.
+        facts: Box<DeviceFacts>,
+    },
+    /// What is good and bad about the device.
+    Examined {
+        /// The findings, in the order of the checks.
+        findings: Vec<Finding>,
+        /// What they rest on.
         facts: Box<DeviceFacts>,
     },
     /// What is on the device.

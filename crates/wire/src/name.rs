@@ -72,6 +72,16 @@ name! {
     HookName
 }
 
+name! {
+    /// A TensorRT plugin library that the device's own configuration defines.
+    PluginName
+}
+name! {
+    /// A place to build in that the device's own configuration defines: a TensorRT folder, or a worker command such as
+    /// `docker run …`.
+    RuntimeName
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -37,14 +37,14 @@ pub struct Traffic {
 }
 
 /// What is asked of a plan.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Wish {
     /// Only to look, or to deploy: with [`Intent::Deploy`] nobody else can deploy until the agent is dropped.
     pub intent: Intent,
     /// Build even if the device has the engine.
     pub rebuild: bool,
-    /// There is no table yet, and it would be made before the deployment. Only with [`Intent::Look`].
-    pub table_promised: bool,
+    /// There is no table yet, and one of this algorithm would be made before the deployment. Only with [`Intent::Look`].
+    pub table_promised: Option<String>,
 }
 
 /// A rollback, done or looked at.
@@ -154,7 +154,7 @@ impl Agent {
 
     /// The device's facts.
     pub fn facts(&mut self) -> Result<DeviceFacts, DeviceError> {
-        match self.ask(&Request::Facts)? {
+        match self.ask(&Request::Facts { runtime: None })? {
             Reply::Facts { facts } => Ok(*facts),
             other => Err(self.confused(&other)),
         }

@@ -203,10 +203,14 @@ impl Session<'_> {
     /// The reply, unless a thread of its own will send it. Failures are replies; errors end the conversation.
     fn answer(&mut self, request: Request) -> Result<Option<Reply>, FrameError> {
         let result = match request {
-            Request::Facts => Ok(Reply::Facts { facts: Box::new(self.agent.gatherer.gather()) }),
+            Request::Facts { .. } => Ok(Reply::Facts { facts: Box::new(self.agent.gatherer.gather()) }),
             Request::Status => self.status(),
             Request::Plan { manifest, intent, rebuild, table_promised } => {
-                self.plan(*manifest, intent, rebuild, table_promised)
+                self.plan(*manifest, intent, rebuild, table_promised.as_deref())
+            }
+            Request::Doctor => {
+                let message = "this version of the agent cannot examine its device yet";
+                Err(Failure::new(FailureCode::BadRequest, Retry::Never, message))
             }
             Request::Upload { blob, size, offset } => self.upload(blob, size, offset)?,
             Request::Deploy { expect } => match self.deploy(expect) {
@@ -241,7 +245,12 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn plan_now(&self, manifest: &Manifest, rebuild: bool, promised: bool) -> Result<Planned, Failure> {
+    fn plan_now(
+        &self,
+        manifest: &Manifest,
+        rebuild: bool,
+        promised: Option<&str>,
+    ) -> Result<Planned, Failure> {
         let agent = self.agent;
         deploy::plan(manifest, rebuild, promised, &agent.config, &agent.store, &agent.gatherer)
     }
@@ -251,13 +260,13 @@ impl Session<'_> {
         manifest: Manifest,
         intent: Intent,
         rebuild: bool,
-        promised: bool,
+        promised: Option<&str>,
     ) -> Result<Reply, Failure> {
-        let mut planned = self.plan_now(&manifest, rebuild, promised && intent == Intent::Look)?;
+        let mut planned = self.plan_now(&manifest, rebuild, promised.filter(|_| intent == Intent::Look))?;
         if intent == Intent::Deploy && planned.action != Action::Nothing {
             self.lock()?;
             // Whoever held the lock until now may have changed what is to be done.
-            planned = self.plan_now(&manifest, rebuild, false)?;
+            planned = self.plan_now(&manifest, rebuild, None)?;
             self.pending = Some(Pending { manifest, rebuild, engine: planned.engine });
         }
         Ok(Reply::Planned(Box::new(planned)))
@@ -293,7 +302,7 @@ impl Session<'_> {
         let Some(Pending { manifest, rebuild, engine }) = self.pending.take() else {
             return refuse(FailureCode::BadRequest, "nothing was planned on this connection");
         };
-        let planned = self.plan_now(&manifest, rebuild, false)?;
+        let planned = self.plan_now(&manifest, rebuild, None)?;
         if planned.engine != expect || engine != expect {
             return refuse(FailureCode::PlanChanged, "the device changed since the plan was made");
         }

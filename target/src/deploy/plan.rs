@@ -15,20 +15,20 @@ const BUILD_SPACE: u64 = 3;
 
 /// Decides; changes nothing.
 ///
-/// `table_promised` plans for a table that is not there yet; such a plan cannot be carried out.
+/// `table_promised` plans for a table of that algorithm that is not there yet; such a plan cannot be carried out.
 pub fn plan(
     manifest: &Manifest,
     rebuild: bool,
-    table_promised: bool,
+    table_promised: Option<&str>,
     config: &Config,
     store: &Store,
     gatherer: &Gatherer,
 ) -> Result<Planned, Failure> {
     check(manifest, config)?;
     let facts = gatherer.gather();
-    let has_table = manifest.table.is_some() || table_promised;
+    let table = manifest.table.as_ref().map(|table| table.algorithm.as_str()).or(table_promised);
     let plan =
-        trt_plan::plan(&manifest.summary, has_table, &manifest.build, &facts).map_err(|error| Failure {
+        trt_plan::plan(&manifest.summary, table, &manifest.build, &facts).map_err(|error| Failure {
             hint: error.hint(),
             ..Failure::new(FailureCode::Unplannable, Retry::AfterFix, error.to_string())
         })?;

@@ -176,7 +176,9 @@ fn job(
     })?;
     let needs_table = planned.plan.mode == QuantMode::Explicit || planned.plan.mode == QuantMode::Implicit;
     Ok(BuildJob {
-        library_dirs: config.library_dirs.clone(),
+        tensorrt_dir: config.tensorrt_dir.clone(),
+        plugins: Vec::new(),
+        timing_cache: None,
         model: model_dir.join(&manifest.files[0].path),
         table: manifest.table.as_ref().filter(|_| needs_table).map(|table| store.blob_path(table.blob)),
         plan: planned.plan.clone(),

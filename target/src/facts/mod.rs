@@ -48,6 +48,16 @@ impl Gatherer {
             board: machine::board(root),
             compatible: machine::compatible(root),
             l4t: machine::l4t(root),
+            module: None,
+            soc: None,
+            jetpack: None,
+            dla_cores: probe.dla_cores.unwrap_or(0),
+            runtime: None,
+            trtexec: probe.trtexec,
+            swap_total: 0,
+            power_mode: None,
+            clocks_pinned: None,
+            time: crate::store::now(),
             gpu: self.gpu(probe.gpu),
             cuda_driver: probe.cuda_driver,
             tensorrt: probe.tensorrt,
@@ -78,7 +88,7 @@ impl Gatherer {
         {
             return probe.clone();
         }
-        let job = Job::Probe { library_dirs: self.config.library_dirs.clone() };
+        let job = Job::Probe { tensorrt_dir: self.config.tensorrt_dir.clone() };
         let probe = match supervise::run(&self.config, &job, &supervise::Limits::probe(), |_| {}) {
             Ok(WorkerEvent::Probed(probe)) => probe,
             Ok(_) => unanswered("the worker answered something else than a probe"),
@@ -99,7 +109,13 @@ impl Gatherer {
 }
 
 fn unanswered(reason: &str) -> Probe {
-    Probe { tensorrt: Err(reason.to_owned()), gpu: Err(reason.to_owned()), cuda_driver: None }
+    Probe {
+        tensorrt: Err(reason.to_owned()),
+        gpu: Err(reason.to_owned()),
+        cuda_driver: None,
+        dla_cores: None,
+        trtexec: None,
+    }
 }
 
 /// Free bytes for this user at the store, or at its nearest existing parent; 0 if the system does not say.

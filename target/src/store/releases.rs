@@ -161,7 +161,7 @@ fn names_in(dir: &Path) -> Result<Vec<String>> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use trt_wire::{BuildSpec, ModelSummary, OnUnsupported, Precision, Verification};
+    use trt_wire::{BuildSpec, ModelSummary, Precision, Verification};
 
     use super::*;
 
@@ -178,12 +178,7 @@ mod tests {
                 outputs: vec![],
                 operators: BTreeMap::new(),
             },
-            build: BuildSpec {
-                precision: Precision::Fp32,
-                shapes: BTreeMap::new(),
-                workspace: None,
-                on_unsupported: OnUnsupported::Fail,
-            },
+            build: BuildSpec::new(Precision::Fp32),
             verification: Verification { required: false },
             hook: None,
         }

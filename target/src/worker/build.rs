@@ -19,7 +19,7 @@ use super::{Output, compose, failure, probe};
 /// Composes, parses and builds; the engine and TensorRT's log are where the job says.
 pub fn run(job: &BuildJob, output: &Output) -> Result<Built, Failure> {
     let started = Instant::now();
-    let library = Library::open(&probe::search_path(&job.library_dirs))
+    let library = Library::open(&probe::search_path(job.tensorrt_dir.as_deref()))
         .map_err(|error| failure(FailureCode::NoTensorRt, &error, error.hint()))?;
     let found = probe::describe(&library);
     if found != job.tensorrt {

@@ -30,11 +30,16 @@ pub fn main() -> ExitCode {
     };
     std::thread::spawn(end_with_the_agent);
     let result = match job {
-        Job::Probe { library_dirs } => WorkerEvent::Probed(probe::run(&library_dirs)),
+        Job::Probe { tensorrt_dir } => WorkerEvent::Probed(probe::run(tensorrt_dir.as_deref())),
         Job::Build(job) => match build::run(&job, &output) {
             Ok(built) => WorkerEvent::Done(built),
             Err(failure) => WorkerEvent::Failed(failure),
         },
+        Job::Run(_) => WorkerEvent::Failed(Failure::new(
+            FailureCode::BadRequest,
+            Retry::Never,
+            "this version of the worker cannot run engines yet",
+        )),
     };
     output.send(&result);
     ExitCode::SUCCESS

@@ -1,14 +1,14 @@
 //! Asks the libraries what they are; nothing is inferred from JetPack or from file names.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use nvinfer::{Library, Product, SearchPath, Version};
 use trt_wire::worker::Probe;
 use trt_wire::{Gpu, GpuSource, TensorRt, TensorRtProduct};
 
 /// Loads TensorRT and the CUDA driver.
-pub fn run(library_dirs: &[PathBuf]) -> Probe {
-    let tensorrt = Library::open(&search_path(library_dirs)).map(|library| describe(&library));
+pub fn run(tensorrt_dir: Option<&Path>) -> Probe {
+    let tensorrt = Library::open(&search_path(tensorrt_dir)).map(|library| describe(&library));
     let device = trt_cuda::device();
     Probe {
         tensorrt: tensorrt.map_err(|error| error.to_string()),
@@ -18,12 +18,14 @@ pub fn run(library_dirs: &[PathBuf]) -> Probe {
             compute_capability: device.compute_capability,
             source: GpuSource::Driver,
         }),
+        dla_cores: None,
+        trtexec: None,
     }
 }
 
-/// The configuration's folders first, then the system's loader.
-pub fn search_path(library_dirs: &[PathBuf]) -> SearchPath {
-    SearchPath { dirs: library_dirs.to_vec(), system: true }
+/// The configuration's folder and nothing else, or what the system's loader finds.
+pub fn search_path(tensorrt_dir: Option<&Path>) -> SearchPath {
+    tensorrt_dir.map_or_else(SearchPath::default, |dir| SearchPath::only([dir]))
 }
 
 /// A loaded library in the wire's words.
@@ -36,5 +38,6 @@ pub fn describe(library: &Library) -> TensorRt {
         },
         version: [major, minor, patch],
         library: library.path().display().to_string(),
+        is_known: true,
     }
 }

@@ -39,7 +39,7 @@ struct Ready<'a> {
     model: &'a Model,
     bundle: Bundle,
     /// In a dry run: the table is not there, and would be made first.
-    table_promised: bool,
+    table_promised: Option<String>,
 }
 
 /// Pushes to one device after the other; a device that fails does not keep the others from theirs.
@@ -83,16 +83,20 @@ fn prepare<'a>(model: &'a Model, args: &Args, context: &Context) -> anyhow::Resu
         model.calibration.as_ref().filter(|_| model.precision == Precision::Int8 && !onnx.has_qdq());
     let table_promised = match calibration {
         Some(Calibration::Images(images)) if args.dry_run => would_calibrate(model, images, context)?,
-        _ => false,
+        _ => None,
     };
     let ensure = || calibrate::ensure_table(model, &context.ui, &context.interrupt, false);
-    let outcome = calibration.filter(|_| !table_promised).map(|_| ensure()).transpose()?;
+    let outcome = calibration.filter(|_| table_promised.is_none()).map(|_| ensure()).transpose()?;
     let table = outcome.as_ref().map(|outcome| (outcome.summary.table.as_path(), &outcome.table));
     Ok(Ready { model, bundle: Bundle::of(model, &onnx, table)?, table_promised })
 }
 
-/// Whether a push would have to make the table first; it says so.
-fn would_calibrate(model: &Model, images: &ImageCalibration, context: &Context) -> anyhow::Result<bool> {
+/// The algorithm of the table if a push would have to make it first; it says so.
+fn would_calibrate(
+    model: &Model,
+    images: &ImageCalibration,
+    context: &Context,
+) -> anyhow::Result<Option<String>> {
     let plan = calibrate::Plan::new(Job::of_fleet(model, images, false)?, &context.interrupt)?;
     let summary = plan.summary();
     let stale = summary.action != "reuse";
@@ -100,7 +104,7 @@ fn would_calibrate(model: &Model, images: &ImageCalibration, context: &Context) 
         let (table, because) = (summary.table.display(), summary.because.join("; "));
         context.ui.say(format_args!("{}: {table} would be made first: {because}", model.name));
     }
-    Ok(stale)
+    Ok(stale.then(|| images.algorithm.table_algorithm().word().to_owned()))
 }
 
 fn push<'a>(
@@ -113,7 +117,7 @@ fn push<'a>(
     let mut agent = connect(device, args.targets.access, context)?;
     let result = models.try_for_each(|ready| {
         context.interrupt.check()?;
-        let mut model_report = ModelReport::new(&ready.model.name, ready.table_promised);
+        let mut model_report = ModelReport::new(&ready.model.name, ready.table_promised.is_some());
         let result = push_model(&mut agent, &device.name, ready, args, context, &mut model_report);
         report.models.push(model_report);
         result.with_context(|| format!("model `{}`", ready.model.name))
@@ -140,10 +144,10 @@ fn push_model(
 ) -> anyhow::Result<()> {
     let ui = &context.ui;
     let intent = if args.dry_run { Intent::Look } else { Intent::Deploy };
-    let wish = Wish { intent, rebuild: args.rebuild, table_promised: ready.table_promised };
+    let wish = Wish { intent, rebuild: args.rebuild, table_promised: ready.table_promised.clone() };
     let proposal = agent.plan(&ready.bundle.manifest, wish)?;
     report.plan(&proposal);
-    report::show_plan(ui, device, &ready.model.name, &proposal, ready.table_promised);
+    report::show_plan(ui, device, &ready.model.name, &proposal, ready.table_promised.is_some());
     if args.dry_run || proposal.planned.action == Action::Nothing {
         return Ok(());
     }

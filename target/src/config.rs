@@ -1,11 +1,15 @@
 //! The device's own configuration. What it does not define, the wire cannot name.
 
+mod runtime;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use trt_wire::HookName;
+use trt_wire::{Failure, HookName, PluginName, RuntimeName};
+
+pub use runtime::Runtime;
 
 /// The configuration of a device, with every default resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,12 +18,14 @@ pub struct Config {
     pub store: PathBuf,
     /// Where the daemon listens.
     pub socket: PathBuf,
-    /// The folder TensorRT must be in; where the system's loader looks if absent.
-    pub tensorrt_dir: Option<PathBuf>,
+    /// Where to build if the wire names no other place.
+    pub default_runtime: Runtime,
+    /// Places to build in that the wire may name.
+    pub runtimes: BTreeMap<RuntimeName, Runtime>,
+    /// Plugin libraries that the wire may name.
+    pub plugins: BTreeMap<PluginName, PathBuf>,
     /// Compute capability to build for if no CUDA driver answers (TensorRT-RTX only).
     pub build_for: Option<[u32; 2]>,
-    /// The worker's program and arguments; this program itself if empty.
-    pub worker: Vec<String>,
     /// Programs that the wire may name.
     pub hooks: BTreeMap<HookName, Hook>,
     /// Where facts about the device are read below; `/` on a real one.
@@ -54,6 +60,8 @@ struct File {
     tensorrt_dir: Option<PathBuf>,
     build_for: Option<String>,
     worker: Vec<String>,
+    runtimes: BTreeMap<RuntimeName, Runtime>,
+    plugins: BTreeMap<PluginName, PathBuf>,
     hooks: BTreeMap<HookName, Hook>,
     facts_root: Option<PathBuf>,
     build_timeout_minutes: Option<u64>,
@@ -90,11 +98,17 @@ pub enum ConfigError {
         /// The hook.
         name: HookName,
     },
+    /// A place to build in that says nothing about itself.
+    #[error("runtime `{name}` has neither `tensorrt-dir` nor `worker`")]
+    EmptyRuntime {
+        /// The runtime.
+        name: RuntimeName,
+    },
     /// A path that depends on where the agent was started.
     #[error("`{key}` must be an absolute path, not: {}", path.display())]
     Relative {
         /// The key.
-        key: &'static str,
+        key: String,
         /// What the file says.
         path: PathBuf,
     },
@@ -109,13 +123,16 @@ impl ConfigError {
         Some(match self {
             Self::Read { .. } => "give another file with `--config`".into(),
             Self::Parse { .. } => {
-                "the known keys are: store, socket, tensorrt-dir, build-for, worker, hooks, \
-                                   facts-root, build-timeout-minutes"
-                    .into()
+                format!("the known keys are: {}", KEYS.join(", "))
             }
             Self::BuildFor { .. } => "quote it in the YAML file: `build-for: \"8.6\"`".into(),
             Self::EmptyHook { .. } => {
                 "give the program and its arguments: `argv: [systemctl, restart, app]`".into()
+            }
+            Self::EmptyRuntime { .. } => {
+                "say which TensorRT it is, `tensorrt-dir: /opt/tensorrt/lib`, or what builds, `worker: [docker, run, …]`; \
+                 models without a `runtime` build in the default place"
+                    .into()
             }
             Self::Relative { .. } => {
                 "write the whole path, beginning with `/`; `~` is not expanded here".into()
@@ -125,11 +142,30 @@ impl ConfigError {
     }
 }
 
+/// The keys of the file, in the order of `configs/agent.yaml`.
+const KEYS: [&str; 10] = [
+    "store",
+    "socket",
+    "tensorrt-dir",
+    "worker",
+    "runtimes",
+    "plugins",
+    "build-for",
+    "hooks",
+    "facts-root",
+    "build-timeout-minutes",
+];
+
 const SYSTEM_FILE: &str = "/etc/trt-agent/config.yaml";
 const SYSTEM_STORE: &str = "/var/lib/trt-agent";
 const SYSTEM_SOCKET: &str = "/run/trt-agent/agent.sock";
 
 impl Config {
+    /// The hook of this name; a [`trt_wire::FailureCode::NotFound`] that lists the others if there is none.
+    pub fn hook(&self, name: &HookName) -> Result<&Hook, Failure> {
+        self.hooks.get(name).ok_or_else(|| runtime::undefined("hook", "hooks", name, &self.hooks))
+    }
+
     /// Reads `explicit`, else the system's file, else the user's, else takes the user's defaults.
     pub fn load(explicit: Option<&Path>) -> Result<Self, ConfigError> {
         let home = std::env::var_os("HOME").map(PathBuf::from);
@@ -163,10 +199,10 @@ impl Config {
         let socket = file
             .socket
             .unwrap_or_else(|| if is_system { SYSTEM_SOCKET.into() } else { store.join("agent.sock") });
-        for (key, path) in [("store", &store), ("socket", &socket)] {
-            if !path.is_absolute() {
-                return Err(ConfigError::Relative { key, path: path.clone() });
-            }
+        let default_runtime = Runtime { tensorrt_dir: file.tensorrt_dir, worker: file.worker };
+        check_paths(&store, &socket, &default_runtime, &file.runtimes, &file.plugins)?;
+        if let Some((name, _)) = file.runtimes.iter().find(|(_, runtime)| runtime.is_empty()) {
+            return Err(ConfigError::EmptyRuntime { name: name.clone() });
         }
         if let Some((name, _)) = file.hooks.iter().find(|(_, hook)| hook.argv.is_empty()) {
             return Err(ConfigError::EmptyHook { name: name.clone() });
@@ -174,13 +210,34 @@ impl Config {
         Ok(Self {
             store,
             socket,
-            tensorrt_dir: file.tensorrt_dir,
+            default_runtime,
+            runtimes: file.runtimes,
+            plugins: file.plugins,
             build_for: file.build_for.map(|value| parse_capability(&value)).transpose()?,
-            worker: file.worker,
             hooks: file.hooks,
             facts_root: file.facts_root.unwrap_or_else(|| "/".into()),
             build_timeout: Duration::from_secs(60 * file.build_timeout_minutes.unwrap_or(120)),
         })
+    }
+}
+
+/// Where the agent was started must not decide what it does.
+fn check_paths(
+    store: &Path,
+    socket: &Path,
+    default: &Runtime,
+    runtimes: &BTreeMap<RuntimeName, Runtime>,
+    plugins: &BTreeMap<PluginName, PathBuf>,
+) -> Result<(), ConfigError> {
+    let own = [("store".to_owned(), store.to_owned()), ("socket".to_owned(), socket.to_owned())];
+    let default = default.relative().map(|(key, path)| (key.to_owned(), path));
+    let named = runtimes.iter().filter_map(|(name, runtime)| {
+        runtime.relative().map(|(key, path)| (format!("runtimes.{name}.{key}"), path))
+    });
+    let plugins = plugins.iter().map(|(name, path)| (format!("plugins.{name}"), path.clone()));
+    match own.into_iter().chain(default).chain(named).chain(plugins).find(|(_, path)| !path.is_absolute()) {
+        Some((key, path)) => Err(ConfigError::Relative { key, path }),
+        None => Ok(()),
     }
 }
 
@@ -192,54 +249,4 @@ fn parse_capability(value: &str) -> Result<[u32; 2], ConfigError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn resolve(text: &str, is_system: bool) -> Result<Config, ConfigError> {
-        let file = Config::parse(text.as_bytes(), Path::new("config.yaml"))?;
-        Config::resolve(file, is_system, Some("/home/nvidia".into()))
-    }
-
-    #[test]
-    fn an_empty_file_gives_the_defaults_of_its_place() {
-        let user = resolve("", false).unwrap();
-        assert_eq!(user.store, Path::new("/home/nvidia/.local/share/trt-agent"));
-        assert_eq!(user.socket, Path::new("/home/nvidia/.local/share/trt-agent/agent.sock"));
-        let system = resolve("", true).unwrap();
-        assert_eq!(system.store, Path::new(SYSTEM_STORE));
-        assert_eq!(system.socket, Path::new(SYSTEM_SOCKET));
-    }
-
-    #[test]
-    fn the_documented_reference_holds_every_key_and_nothing_else() {
-        let text = include_str!("../../configs/agent.yaml");
-        for key in [
-            "store",
-            "socket",
-            "tensorrt-dir",
-            "build-for",
-            "worker",
-            "hooks",
-            "facts-root",
-            "build-timeout-minutes",
-        ] {
-            assert!(text.contains(&format!("{key}:")), "{key} is not documented");
-        }
-        resolve(text, true).unwrap();
-    }
-
-    #[test]
-    fn mistakes_are_named_with_a_hint() {
-        for (text, words) in [
-            ("stor: /x", "configuration is wrong"),
-            ("build-for: \"eight\"", "eight"),
-            ("hooks: {restart: {argv: []}}", "restart"),
-            ("store: ~/engines", "~/engines"),
-            ("socket: agent.sock", "agent.sock"),
-        ] {
-            let error = resolve(text, false).unwrap_err();
-            assert!(error.to_string().contains(words), "{error}");
-            assert!(error.hint().is_some());
-        }
-    }
-}
+mod tests;

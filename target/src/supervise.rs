@@ -14,7 +14,7 @@ use trt_wire::message::Event;
 use trt_wire::worker::{Job, WorkerEvent};
 use trt_wire::{Failure, FailureCode, Retry};
 
-use crate::config::Config;
+use crate::config::Runtime;
 
 /// When to stop a worker that does not stop by itself.
 #[derive(Debug, Clone)]
@@ -37,15 +37,15 @@ const GRACE: Duration = Duration::from_secs(2);
 const LONGEST_LINE: u64 = 1 << 20;
 const STDERR_TAIL: usize = 2_000;
 
-/// Runs `job` to its end. Events go to `sink`; the last event, or what went wrong, is the result.
+/// Runs `job` to its end where `runtime` says. Events go to `sink`; the last event, or what went wrong, is the result.
 pub fn run(
-    config: &Config,
+    runtime: &Runtime,
     job: &Job,
     limits: &Limits,
     mut sink: impl FnMut(Event),
 ) -> Result<WorkerEvent, Failure> {
     let mut worker =
-        spawn(config).map_err(|error| died(format!("the worker could not be started: {error}"), ""))?;
+        spawn(runtime).map_err(|error| died(format!("the worker could not be started: {error}"), ""))?;
     converse(&mut worker, job, limits, &mut sink)
 }
 
@@ -86,8 +86,8 @@ fn this_program() -> PathBuf {
     std::env::current_exe().ok().filter(|path| path.exists()).unwrap_or_else(|| "/proc/self/exe".into())
 }
 
-fn spawn(config: &Config) -> std::io::Result<Worker> {
-    let mut command = match &config.worker[..] {
+fn spawn(runtime: &Runtime) -> std::io::Result<Worker> {
+    let mut command = match &runtime.worker[..] {
         [] => Command::new(this_program()),
         [program, arguments @ ..] => {
             let mut command = Command::new(program);
@@ -95,7 +95,7 @@ fn spawn(config: &Config) -> std::io::Result<Worker> {
             command
         }
     };
-    if config.worker.is_empty() {
+    if runtime.worker.is_empty() {
         command.arg("worker");
     }
     command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -11,12 +11,7 @@ use crate::store::Store;
 
 /// The hook a manifest names, as the device's configuration defines it.
 pub fn hook_of<'a>(manifest: &Manifest, config: &'a Config) -> Result<Option<&'a Hook>, Failure> {
-    let Some(name) = &manifest.hook else { return Ok(None) };
-    let known = || config.hooks.keys().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
-    config.hooks.get(name).map(Some).ok_or_else(|| {
-        Failure::new(FailureCode::NotFound, Retry::AfterFix, format!("no such hook on the device: {name}"))
-            .with_hint(format!("define it under `hooks` in the agent's configuration; it has: [{}]", known()))
-    })
+    manifest.hook.as_ref().map(|name| config.hook(name)).transpose()
 }
 
 /// Makes `release` the active one and runs the model's hook. If the hook fails or is cancelled, what was active before

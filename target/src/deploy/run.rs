@@ -137,8 +137,9 @@ fn build(
     let job = job(manifest, planned, config, store, &work.0)?;
     let (engine, log) = (job.engine.clone(), job.log.clone());
 
+    let runtime = config.runtime(planned.plan.runtime.as_ref())?;
     let limits = Limits { timeout: config.build_timeout, cancel: Arc::clone(&control.cancel) };
-    let built = match supervise::run(config, &Job::Build(Box::new(job)), &limits, sink) {
+    let built = match supervise::run(runtime, &Job::Build(Box::new(job)), &limits, sink) {
         Ok(WorkerEvent::Done(built)) => built,
         Ok(_) => {
             let message = "the worker answered something else than a build";
@@ -176,8 +177,8 @@ fn job(
     })?;
     let needs_table = planned.plan.mode == QuantMode::Explicit || planned.plan.mode == QuantMode::Implicit;
     Ok(BuildJob {
-        tensorrt_dir: config.tensorrt_dir.clone(),
-        plugins: Vec::new(),
+        tensorrt_dir: config.runtime(planned.plan.runtime.as_ref())?.tensorrt_dir.clone(),
+        plugins: config.plugin_paths(&planned.plan.plugins)?,
         timing_cache: None,
         model: model_dir.join(&manifest.files[0].path),
         table: manifest.table.as_ref().filter(|_| needs_table).map(|table| store.blob_path(table.blob)),

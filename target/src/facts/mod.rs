@@ -88,8 +88,9 @@ impl Gatherer {
         {
             return probe.clone();
         }
-        let job = Job::Probe { tensorrt_dir: self.config.tensorrt_dir.clone() };
-        let probe = match supervise::run(&self.config, &job, &supervise::Limits::probe(), |_| {}) {
+        let runtime = &self.config.default_runtime;
+        let job = Job::Probe { tensorrt_dir: runtime.tensorrt_dir.clone() };
+        let probe = match supervise::run(runtime, &job, &supervise::Limits::probe(), |_| {}) {
             Ok(WorkerEvent::Probed(probe)) => probe,
             Ok(_) => unanswered("the worker answered something else than a probe"),
             Err(failure) => unanswered(&failure.message),

@@ -1,25 +1,9 @@
 //! The driver's version and the first device.
 
-use cudarc::driver::{result, sys};
+use std::ffi::{CStr, c_int};
 
-/// Why the driver could not be asked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DriverError {
-    /// There is no CUDA driver library.
-    #[error("no CUDA driver: `libcuda.so.1` was not found")]
-    NoLibrary,
-    /// The driver has no GPU.
-    #[error("the CUDA driver knows no GPU")]
-    NoDevice,
-    /// The driver refused a call.
-    #[error("the CUDA driver failed in `{call}` with error {code}")]
-    Call {
-        /// The entry point.
-        call: &'static str,
-        /// The driver's `CUresult`.
-        code: u32,
-    },
-}
+use crate::DriverError;
+use crate::sys::{CUdevice, CUdevice_attribute, Driver, call};
 
 /// The GPU with ordinal 0, which is the one engines are built for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,43 +18,62 @@ pub struct Device {
 
 /// Asks the driver about the first GPU.
 pub fn device() -> Result<Device, DriverError> {
-    // SAFETY: opens the library by its usual names and runs its initialisers; nothing else is called.
-    if !unsafe { sys::is_culib_present() } {
-        return Err(DriverError::NoLibrary);
-    }
-    result::init().map_err(call("cuInit"))?;
-    if result::device::get_count().map_err(call("cuDeviceGetCount"))? < 1 {
-        return Err(DriverError::NoDevice);
-    }
-    let device = result::device::get(0).map_err(call("cuDeviceGet"))?;
-    let attribute = |which| {
-        // SAFETY: `device` was returned by `cuDeviceGet`.
-        unsafe { result::device::get_attribute(device, which) }.map_err(call("cuDeviceGetAttribute"))
-    };
-    use sys::CUdevice_attribute as Attribute;
-    let major = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
-    let minor = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
+    let driver = Driver::get()?;
+    let device = handle(driver, 0)?;
+    use CUdevice_attribute as Attribute;
+    let major = attribute(driver, device, Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
+    let minor = attribute(driver, device, Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
     Ok(Device {
-        name: result::device::get_name(device).map_err(call("cuDeviceGetName"))?,
-        compute_capability: [major.unsigned_abs(), minor.unsigned_abs()],
-        driver_version: driver_version()?,
+        name: name(driver, device)?,
+        compute_capability: [major, minor],
+        driver_version: version(driver)?,
     })
 }
 
-fn driver_version() -> Result<[u32; 2], DriverError> {
+/// The driver's handle of the GPU with this ordinal.
+pub fn handle(driver: &Driver, ordinal: u32) -> Result<CUdevice, DriverError> {
+    let mut count = 0;
+    // SAFETY: `count` is a valid place for one int.
+    unsafe { call!(driver.cuDeviceGetCount(&mut count)) }?;
+    let count = u32::try_from(count).unwrap_or(0);
+    let Ok(number) = c_int::try_from(ordinal) else {
+        return Err(DriverError::NoSuchDevice { ordinal, count });
+    };
+    match count {
+        0 => return Err(DriverError::NoDevice),
+        _ if ordinal >= count => return Err(DriverError::NoSuchDevice { ordinal, count }),
+        _ => (),
+    }
+    let mut device = 0;
+    // SAFETY: `device` is a valid place for one handle.
+    unsafe { call!(driver.cuDeviceGet(&mut device, number)) }?;
+    Ok(device)
+}
+
+fn attribute(driver: &Driver, device: CUdevice, which: CUdevice_attribute) -> Result<u32, DriverError> {
+    let mut value = 0;
+    // SAFETY: `value` is a valid place for one int, and `device` came from the driver.
+    unsafe { call!(driver.cuDeviceGetAttribute(&mut value, which, device)) }?;
+    Ok(value.unsigned_abs())
+}
+
+fn name(driver: &Driver, device: CUdevice) -> Result<String, DriverError> {
+    let mut bytes = [0_u8; 256];
+    // SAFETY: the buffer is as long as said, and `device` came from the driver.
+    unsafe { call!(driver.cuDeviceGetName(bytes.as_mut_ptr().cast(), bytes.len() as c_int, device)) }?;
+    Ok(CStr::from_bytes_until_nul(&bytes).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default())
+}
+
+fn version(driver: &Driver) -> Result<[u32; 2], DriverError> {
     let mut version = 0;
-    // SAFETY: `version` is a valid place for one int, and the call needs no initialised driver.
-    unsafe { sys::cuDriverGetVersion(&mut version) }.result().map_err(call("cuDriverGetVersion"))?;
+    // SAFETY: `version` is a valid place for one int.
+    unsafe { call!(driver.cuDriverGetVersion(&mut version)) }?;
     Ok(decode_version(version.unsigned_abs()))
 }
 
 /// The driver encodes 12.6 as 12060.
 fn decode_version(version: u32) -> [u32; 2] {
     [version / 1000, version % 1000 / 10]
-}
-
-fn call(call: &'static str) -> impl Fn(result::DriverError) -> DriverError {
-    move |error| DriverError::Call { call, code: error.0 as u32 }
 }
 
 #[cfg(test)]

@@ -1,0 +1,106 @@
+//! Memory on the GPU.
+
+use std::ffi::c_void;
+
+use crate::sys::{CUdeviceptr, Driver, call};
+use crate::{Context, DriverError, Stream};
+
+/// A block of memory on the GPU, with a length in bytes. Its content is undefined until it is written.
+#[derive(Debug)]
+pub struct Buffer {
+    address: CUdeviceptr,
+    len: usize,
+    context: Context,
+}
+
+impl Buffer {
+    /// Allocates `len` bytes, aligned to at least 256. A length of 0 is allowed and has an address too, since TensorRT
+    /// wants one for every tensor.
+    pub fn new(context: &Context, len: usize) -> Result<Self, DriverError> {
+        let driver = context.bound()?;
+        let mut address = 0;
+        // SAFETY: `address` is a valid place for one address.
+        unsafe { call!(driver.cuMemAlloc_v2(&mut address, len.max(1))) }?;
+        Ok(Self { address, len, context: context.clone() })
+    }
+
+    /// Bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The address on the GPU, for TensorRT; valid as long as `self`. The host must not read or write there.
+    pub fn as_raw(&self) -> *mut c_void {
+        self.address as *mut c_void
+    }
+
+    /// Fills the buffer from host memory of the same length. What is put into any [`Stream`] afterwards sees it.
+    pub fn write(&mut self, host: &[u8]) -> Result<(), DriverError> {
+        let Some(driver) = self.ready(host.len())? else { return Ok(()) };
+        // SAFETY: both sides have `len` bytes, and the driver has taken them when it returns.
+        unsafe { call!(driver.cuMemcpyHtoD_v2(self.address, host.as_ptr().cast(), self.len)) }
+    }
+
+    /// Copies the buffer to host memory of the same length, after all that was put into any [`Stream`] before.
+    pub fn read(&self, host: &mut [u8]) -> Result<(), DriverError> {
+        let Some(driver) = self.ready(host.len())? else { return Ok(()) };
+        // SAFETY: both sides have `len` bytes, and the copy is complete when the driver returns.
+        unsafe { call!(driver.cuMemcpyDtoH_v2(host.as_mut_ptr().cast(), self.address, self.len)) }
+    }
+
+    /// Puts a copy from host memory of the same length into the stream.
+    ///
+    /// # Safety
+    /// `host` and `self` must live, and `host` stay unchanged, until the stream was synchronized.
+    pub unsafe fn write_async(&mut self, host: &[u8], stream: &Stream) -> Result<(), DriverError> {
+        let Some(driver) = self.ready(host.len())? else { return Ok(()) };
+        // SAFETY: both sides have `len` bytes; the caller keeps them until the copy is done.
+        unsafe {
+            call!(driver.cuMemcpyHtoDAsync_v2(
+                self.address,
+                host.as_ptr().cast(),
+                self.len,
+                stream.as_raw().cast()
+            ))
+        }
+    }
+
+    /// Puts a copy to host memory of the same length into the stream.
+    ///
+    /// # Safety
+    /// `host` and `self` must live, and nobody touch `host`, until the stream was synchronized.
+    pub unsafe fn read_async(&self, host: &mut [u8], stream: &Stream) -> Result<(), DriverError> {
+        let Some(driver) = self.ready(host.len())? else { return Ok(()) };
+        // SAFETY: both sides have `len` bytes; the caller keeps them until the copy is done.
+        unsafe {
+            call!(driver.cuMemcpyDtoHAsync_v2(
+                host.as_mut_ptr().cast(),
+                self.address,
+                self.len,
+                stream.as_raw().cast()
+            ))
+        }
+    }
+
+    /// The driver for a copy of so many bytes; none if there is nothing to copy.
+    fn ready(&self, host: usize) -> Result<Option<&'static Driver>, DriverError> {
+        if host != self.len {
+            return Err(DriverError::Length { device: self.len, host });
+        }
+        Ok(if host == 0 { None } else { Some(self.context.bound()?) })
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if let Ok(driver) = self.context.bound() {
+            // SAFETY: allocated in `new` and freed once; the driver waits for work that uses it.
+            unsafe { (driver.cuMemFree_v2)(self.address) };
+        }
+    }
+}

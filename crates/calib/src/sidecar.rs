@@ -54,6 +54,9 @@ pub struct Sidecar {
     /// Why other tensors have none, by name.
     #[serde(default)]
     pub without_scale: BTreeMap<String, String>,
+    /// Tensors to keep in higher precision, by name, sorted: the table has no scale for them on purpose.
+    #[serde(default)]
+    pub keep: Vec<String>,
 }
 
 /// The model a table was made from.

@@ -51,6 +51,7 @@ fn sidecar() -> Sidecar {
         backend: Backend { name: "rten".to_owned(), version: "0.27.0".to_owned() },
         tensors: BTreeMap::from([("images".to_owned(), record)]),
         without_scale: BTreeMap::from([("mask".to_owned(), "no value was finite".to_owned())]),
+        keep: vec!["head".to_owned()],
     }
 }
 
@@ -68,6 +69,7 @@ fn wanted() -> Wanted {
         shapes: made.shapes,
         algorithm: made.algorithm,
         params: made.params,
+        keep: made.keep,
     }
 }
 
@@ -124,9 +126,11 @@ fn other_versions_may_add_fields_and_leave_lists_out() {
     json["tensors"]["images"]["kurtosis"] = json!(3.0);
     json["dataset"].as_object_mut().unwrap().remove("images");
     json.as_object_mut().unwrap().remove("without_scale");
+    json.as_object_mut().unwrap().remove("keep");
     let read = Sidecar::parse(json.to_string().as_bytes()).unwrap();
     assert!(read.dataset.images.is_empty() && read.without_scale.is_empty());
-    assert_eq!(read.staleness(&wanted()), []);
+    // What knew of no tensors to keep kept none.
+    assert_eq!(read.staleness(&Wanted { keep: vec![], ..wanted() }), []);
 }
 
 #[test]
@@ -151,7 +155,7 @@ fn what_is_wanted_again_is_not_stale() {
 fn each_change_is_named_with_both_values() {
     let other = Digest::of(b"other");
     type Change = fn(&mut Wanted, Digest);
-    let cases: [(Change, &str); 13] = [
+    let cases: [(Change, &str); 14] = [
         (|w, d| w.table = d, "the table was edited by hand: its hash was "),
         (|w, d| w.model.hash = d, "the model `detector.onnx` changed: its hash was "),
         (
@@ -177,6 +181,10 @@ fn each_change_is_named_with_both_values() {
         ),
         (|w, _| w.algorithm = Algorithm::MinMax, "`algorithm` was entropy, and is minmax"),
         (|w, _| w.params["levels"] = json!(128), "the algorithm's `levels` was 127, and is 128"),
+        (
+            |w, _| w.keep = ["a", "b"].map(str::to_owned).to_vec(),
+            "`keep` changed: `a` and 1 more came to it, and `head` went from it",
+        ),
     ];
     for (change, message) in cases {
         let mut wanted = wanted();

@@ -24,6 +24,8 @@ pub struct Wanted {
     pub algorithm: Algorithm,
     /// The algorithm's parameters.
     pub params: Value,
+    /// Tensors to keep in higher precision, by name, sorted.
+    pub keep: Vec<String>,
 }
 
 /// The images that would be used now.
@@ -125,6 +127,13 @@ pub enum Stale {
         /// The value now; `None` where there is none.
         now: Option<Value>,
     },
+    /// Other tensors are to be kept in higher precision.
+    Keep {
+        /// Those that were not, and now are.
+        added: Vec<String>,
+        /// Those that were, and now are not.
+        removed: Vec<String>,
+    },
 }
 
 impl Stale {
@@ -168,6 +177,15 @@ impl fmt::Display for Stale {
             Self::Algorithm { recorded, now } => write!(f, "`algorithm` was {recorded}, and is {now}"),
             Self::Params { key, recorded, now } => {
                 write!(f, "the algorithm's `{key}` was {}, and is {}", Shown(recorded), Shown(now))
+            }
+            Self::Keep { added, removed } => {
+                let list = |names: &[String]| match names {
+                    [one] => format!("`{one}`"),
+                    [first, ..] => format!("`{first}` and {} more", names.len() - 1),
+                    [] => "nothing".to_owned(),
+                };
+                let (added, removed) = (list(added), list(removed));
+                write!(f, "`keep` changed: {added} came to it, and {removed} went from it")
             }
         }
     }
@@ -221,6 +239,13 @@ impl Sidecar {
             reasons.extend(keys.into_iter().map(|(key, recorded, now)| Stale::Params { key, recorded, now }));
         } else {
             reasons.push(Stale::Algorithm { recorded: self.algorithm, now: wanted.algorithm });
+        }
+        if self.keep != wanted.keep {
+            let beyond = |one: &[String], other: &[String]| {
+                one.iter().filter(|name| !other.contains(name)).cloned().collect()
+            };
+            let (added, removed) = (beyond(&wanted.keep, &self.keep), beyond(&self.keep, &wanted.keep));
+            reasons.push(Stale::Keep { added, removed });
         }
         reasons
     }

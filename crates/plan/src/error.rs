@@ -34,7 +34,7 @@ pub enum PlanError {
     NoInt8 {
         /// Which GPU.
         because: String,
-        /// The ONNX holds Q/DQ nodes, so that no fallback exists.
+        /// The ONNX holds Q/DQ nodes, which such GPUs cannot run at all.
         has_qdq: bool,
         /// What `on-unsupported` said.
         chosen: OnUnsupported,
@@ -42,6 +42,102 @@ pub enum PlanError {
     /// INT8 without a table.
     #[error("INT8 needs a calibration table, and the model has neither a table nor Q/DQ nodes")]
     NoTable,
+    /// A table for a QAT model.
+    #[error("the ONNX holds Q/DQ nodes with scales of their own, and there is a calibration table too")]
+    TableAndQdq,
+    /// A table of an algorithm that no calibrator class has.
+    #[error("the calibration table is of an unknown algorithm: {word}")]
+    TableAlgorithm {
+        /// The word of its header.
+        word: String,
+    },
+    /// The rest of an INT8 engine in INT8.
+    #[error("`other-layers` says what runs in `fp16` or `fp32`, not: int8")]
+    OtherLayers,
+    /// An optimization level that TensorRT does not have.
+    #[error("the optimization level is 0 to 5, not: {level}")]
+    Level {
+        /// The level asked for.
+        level: u8,
+    },
+    /// A TensorRT from before optimization levels.
+    #[error(
+        "optimization level {level} was asked for, which TensorRT has from 8.6 on, and the device has {tensorrt}"
+    )]
+    NoLevels {
+        /// The level asked for.
+        level: u8,
+        /// The library found.
+        tensorrt: String,
+    },
+    /// A TensorRT from before 8.0.
+    #[error("TensorRT 8.0 is the oldest that can be used, and the device has {tensorrt}")]
+    TooOld {
+        /// The library found.
+        tensorrt: String,
+    },
+    /// A library version whose interface the agent does not know, and nothing else that builds.
+    #[error("the agent does not know the interface of {tensorrt}{}", no_trtexec(*trtexec_would, *is_rtx))]
+    UnknownTensorRt {
+        /// The library found.
+        tensorrt: String,
+        /// There is a `trtexec`, but the model says `backend: nvinfer`.
+        trtexec_would: bool,
+        /// There is no `trtexec` for this product.
+        is_rtx: bool,
+    },
+    /// `backend: trtexec` where there is none.
+    #[error("`backend: trtexec` was asked for, and the device has no `trtexec`")]
+    NoTrtexec,
+    /// `backend: trtexec` for RTX.
+    #[error("`backend: trtexec` was asked for, and `trtexec` does not build for {tensorrt}")]
+    TrtexecWithRtx {
+        /// The library found.
+        tensorrt: String,
+    },
+    /// A `trtexec` whose engines the library would not load.
+    #[error("`{path}` is of TensorRT {version}, and its engines could not be loaded by {tensorrt}")]
+    TrtexecDiffers {
+        /// The program.
+        path: String,
+        /// The version in its banner.
+        version: String,
+        /// The library found.
+        tensorrt: String,
+    },
+    /// A DLA where there is none.
+    #[error("`dla` was asked for, and {module} has no DLA: {because}")]
+    NoDla {
+        /// The module, or the board.
+        module: String,
+        /// Why not.
+        because: String,
+    },
+    /// A DLA core that is not there.
+    #[error("DLA core {core} was asked for, and {module} has {cores}, counted from 0")]
+    DlaCore {
+        /// The module, or the board.
+        module: String,
+        /// The core asked for.
+        core: u32,
+        /// How many it has.
+        cores: u32,
+    },
+    /// FP32 on a DLA.
+    #[error("`dla` was asked for with `precision: fp32`, and a DLA runs FP16 and INT8 only")]
+    DlaFp32,
+    /// Q/DQ nodes on the DLA of an older TensorRT.
+    #[error("the ONNX holds Q/DQ nodes, which {tensorrt} cannot run on a DLA")]
+    DlaQdq {
+        /// The library found.
+        tensorrt: String,
+    },
+    /// Dynamic shapes on a DLA.
+    #[error("a DLA runs one shape only, and the shapes of input `{name}` go from a min to a larger max")]
+    DlaShapes {
+        /// The input.
+        name: String,
+    },
     /// A shape for an input the model does not have.
     #[error("`shapes` names an input that the model does not have: `{name}`")]
     UnknownInput {
@@ -103,7 +199,7 @@ impl PlanError {
             }
             Self::QdqNeedsInt8 { .. } => "set `precision: int8`, or export the model without Q/DQ nodes".into(),
             Self::NoInt8 { has_qdq: true, .. } => {
-                "deploy a model without Q/DQ nodes to this device, with `precision: fp16`".into()
+                "set `on-unsupported: fp16` for this model to have its Q/DQ nodes taken out on such devices".into()
             }
             Self::NoInt8 { chosen: OnUnsupported::Int8Anyway, .. } => {
                 "`on-unsupported: int8-anyway` works with TensorRT 8 to 10 only; use `on-unsupported: fp16`".into()
@@ -112,6 +208,43 @@ impl PlanError {
                 "set `on-unsupported: fp16` for this model to let such devices build FP16".into()
             }
             Self::NoTable => "add a `calibration` section to the model, with `images` or with a `table`".into(),
+            Self::TableAndQdq => {
+                "remove `calibration` from the model, or export it without Q/DQ nodes".into()
+            }
+            Self::TableAlgorithm { .. } => {
+                "calibrate again with `trt-deploy calibrate`, or give a table whose header ends in \
+                 `-EntropyCalibration2`"
+                    .into()
+            }
+            Self::OtherLayers => "set `other-layers: fp16` or `other-layers: fp32`".into(),
+            Self::Level { .. } => "set `optimization-level` to a number from 0 to 5, or leave it out".into(),
+            Self::NoLevels { .. } => "leave `optimization-level` out for this device".into(),
+            Self::TooOld { .. } => "install JetPack 4.6 or later on the device".into(),
+            Self::UnknownTensorRt { trtexec_would: true, .. } => {
+                "set `backend: auto`, and the device's `trtexec` will build".into()
+            }
+            Self::UnknownTensorRt { is_rtx: true, .. } => {
+                "install a newer agent with `trt-deploy agent install`, or a TensorRT-RTX that this one knows".into()
+            }
+            Self::UnknownTensorRt { .. } => {
+                "install `trtexec` on the device (package `libnvinfer-bin`), or a newer agent with \
+                 `trt-deploy agent install`"
+                    .into()
+            }
+            Self::NoTrtexec => {
+                "install it on the device (package `libnvinfer-bin`), or set `backend: auto`".into()
+            }
+            Self::TrtexecWithRtx { .. } => "set `backend: auto` for this device".into(),
+            Self::TrtexecDiffers { .. } => {
+                "install the `libnvinfer-bin` of the device's TensorRT, or set `backend: nvinfer`".into()
+            }
+            Self::NoDla { .. } => "leave `dla` out for this device".into(),
+            Self::DlaCore { .. } => "set `dla: 0`, or leave it out for this device".into(),
+            Self::DlaFp32 => "set `precision: fp16` or `int8`, or leave `dla` out".into(),
+            Self::DlaQdq { .. } => {
+                "leave `dla` out, or export the model without Q/DQ nodes and calibrate it".into()
+            }
+            Self::DlaShapes { name } => format!("give one shape for `{name}` instead of min, opt and max, or leave `dla` out"),
             Self::UnknownInput { inputs, .. } => format!("the model's inputs are: {}", inputs.join(", ")),
             Self::NoShape { name, dims } => {
                 // A dynamic batch is one picture to begin with, a dynamic side as long as detectors like it.
@@ -123,5 +256,13 @@ impl PlanError {
             Self::ShapeMismatch { .. } => "give as many dimensions as the model has, equal where its own are fixed".into(),
             Self::ShapeOrder { .. } => "make every dimension of min <= opt <= max".into(),
         })
+    }
+}
+
+fn no_trtexec(there_is_one: bool, is_rtx: bool) -> &'static str {
+    match (there_is_one, is_rtx) {
+        (true, _) => ", and the model says `backend: nvinfer`",
+        (false, true) => "",
+        (false, false) => ", and the device has no `trtexec`",
     }
 }

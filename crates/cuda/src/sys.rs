@@ -26,10 +26,6 @@ macro_rules! entry_points {
             $(pub $name: unsafe extern "C" fn($($type),*) -> Code,)*
         }
 
-        /// Their names.
-        #[cfg(test)]
-        pub const ENTRY_POINTS: &[&str] = &[$(stringify!($name)),*];
-
         $(const _: unsafe fn($($type),*) -> sys::CUresult = $like;)*
 
         impl Driver {

@@ -3,14 +3,14 @@
 use std::env;
 use std::error::Error;
 
-use trt_onnx::{Model, to_fp16};
+use trt_onnx::{Fp16Options, Model, to_fp16};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let [model, out] = &env::args().skip(1).collect::<Vec<_>>()[..] else {
         return Err("usage: fp16 MODEL OUT".into());
     };
     let mut model = Model::load(model)?;
-    let report = to_fp16(&mut model)?;
+    let report = to_fp16(&mut model, &Fp16Options::default())?;
     for kept in &report.kept {
         println!("{} ({}) stays in FP32: {}", kept.node, kept.op, kept.reason);
     }

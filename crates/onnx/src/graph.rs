@@ -122,10 +122,15 @@ const RANDOM: [&str; 6] =
 
 /// The values that do not depend on any graph input.
 pub(crate) fn constants(graph: &GraphProto) -> HashSet<&str> {
+    constants_without(graph, &[])
+}
+
+/// The same, without what nodes of these operators compute and what depends on it.
+pub(crate) fn constants_without<'a>(graph: &'a GraphProto, ops: &[&str]) -> HashSet<&'a str> {
     let fed: HashSet<&str> = fed_inputs(graph).filter_map(|input| input.name.as_deref()).collect();
     let mut constants: HashSet<&str> = stored_names(graph).filter(|name| !fed.contains(name)).collect();
     for node in &graph.node {
-        let random = RANDOM.iter().any(|op| node.is(op));
+        let random = RANDOM.iter().chain(ops).any(|op| node.is(op));
         // Whatever a body reads besides its own values comes from outside; its own names are constants to nobody.
         let mut local = HashSet::new();
         let mut read = Vec::new();
@@ -152,6 +157,20 @@ fn body_names<'a>(body: &'a GraphProto, defined: &mut HashSet<&'a str>, read: &m
         read.extend(node.input.iter().map(String::as_str).filter(|name| !name.is_empty()));
         subgraphs(node).for_each(|body| body_names(body, defined, read));
     }
+}
+
+/// Whether `names` has this node's name, or one of the values that it computes.
+pub(crate) fn is_named(node: &NodeProto, names: &[String]) -> bool {
+    let own = node.name.as_deref().filter(|name| !name.is_empty());
+    own.into_iter().chain(node.outputs()).any(|own| names.iter().any(|name| name == own))
+}
+
+/// Those of `names` that are neither a node's nor a value's.
+pub(crate) fn unmatched(graph: &GraphProto, names: &[String]) -> Vec<String> {
+    let inputs = graph.input.iter().filter_map(|input| input.name.as_deref());
+    let computed = graph.node.iter().flat_map(|node| node.name.as_deref().into_iter().chain(node.outputs()));
+    let known: HashSet<&str> = inputs.chain(computed).collect();
+    names.iter().filter(|name| !known.contains(name.as_str())).cloned().collect()
 }
 
 /// See [`crate::Model::activations`].
@@ -215,6 +234,17 @@ pub(crate) fn consumers(graph: &GraphProto) -> HashMap<&str, Vec<usize>> {
         }
     }
     consumers
+}
+
+/// The values whose names must stay: outputs of the model, and what the bodies of control flow read.
+pub(crate) fn read_by_name(graph: &GraphProto) -> HashSet<String> {
+    let mut names: HashSet<String> = graph.output.iter().filter_map(|output| output.name.clone()).collect();
+    for node in &graph.node {
+        let (mut local, mut read) = (HashSet::new(), Vec::new());
+        subgraphs(node).for_each(|body| body_names(body, &mut local, &mut read));
+        names.extend(read.into_iter().filter(|name| !local.contains(name)).map(str::to_owned));
+    }
+    names
 }
 
 /// Removes the stored values in `candidates` that nobody reads any more, whatever provides them, and what only they read.

@@ -6,6 +6,7 @@ use prost::bytes::Bytes;
 
 use crate::error::OnnxError;
 use crate::external;
+use crate::half;
 use crate::proto::{TensorProto, elem};
 
 /// The tensor's name, empty where it has none.
@@ -56,6 +57,59 @@ pub(crate) fn floats(tensor: &TensorProto, folder: Option<&Path>) -> Result<Vec<
         _ if !fits => Err(bad()),
         Some(raw) => Ok(raw.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()),
         None => Ok(tensor.float_data.clone()),
+    }
+}
+
+/// The elements of a float32 or float16 tensor; `None` for another type.
+///
+/// # Errors
+/// As [`floats`].
+pub(crate) fn any_floats(tensor: &TensorProto, folder: Option<&Path>) -> Result<Option<Vec<f32>>, OnnxError> {
+    match tensor.data_type {
+        Some(elem::FLOAT) => floats(tensor, folder).map(Some),
+        Some(elem::FLOAT16) => {
+            let bits: Vec<u16> = match bytes(tensor, folder)? {
+                Some(raw) => raw.as_chunks().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect(),
+                None => tensor.int32_data.iter().map(|&bits| bits as u16).collect(),
+            };
+            fits(tensor, bits.len())?;
+            Ok(Some(bits.into_iter().map(half::to_f32).collect()))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The elements of an INT8, UINT8 or INT32 tensor; `None` for another type.
+///
+/// # Errors
+/// As [`floats`].
+pub(crate) fn integers(tensor: &TensorProto, folder: Option<&Path>) -> Result<Option<Vec<i32>>, OnnxError> {
+    let widen: fn(&[u8]) -> Vec<i32> = match tensor.data_type {
+        Some(elem::INT8) => |raw| raw.iter().map(|&byte| i32::from(byte.cast_signed())).collect(),
+        Some(elem::UINT8) => |raw| raw.iter().map(|&byte| i32::from(byte)).collect(),
+        Some(elem::INT32) => |raw| raw.as_chunks().0.iter().map(|four| i32::from_le_bytes(*four)).collect(),
+        _ => return Ok(None),
+    };
+    let values = match bytes(tensor, folder)? {
+        Some(raw) => widen(&raw),
+        None => tensor.int32_data.clone(),
+    };
+    fits(tensor, values.len())?;
+    Ok(Some(values))
+}
+
+/// The tensor's raw bytes, from the model or from a file; `None` where it holds them as numbers.
+fn bytes(tensor: &TensorProto, folder: Option<&Path>) -> Result<Option<Bytes>, OnnxError> {
+    if external::is_external(tensor) {
+        return external::read(tensor, folder).map(Some);
+    }
+    Ok(tensor.raw_data.clone())
+}
+
+fn fits(tensor: &TensorProto, count: usize) -> Result<(), OnnxError> {
+    match elements(tensor) == Some(count as u64) {
+        true => Ok(()),
+        false => Err(OnnxError::BadTensor { tensor: name(tensor) }),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::graph;
 use crate::model::is_default_domain;
 use crate::proto::{FunctionProto, GraphProto, NodeProto, TypeProto, TypeValue, elem};
 
@@ -91,11 +92,20 @@ fn implied(node: &NodeProto, output: usize, types: &HashMap<&str, i32>) -> Optio
         },
         ("SequenceConstruct" | "SequenceEmpty" | "SequenceInsert" | "SequenceErase" | "SequenceMap", _)
         | ("SplitToSequence" | "Optional", _) => Some(NOT_A_TENSOR),
-        ("If" | "Loop" | "Scan" | "SequenceAt" | "OptionalGetElement" | "ConcatFromSequence", _)
+        // A Loop's body begins with whether to go on, which the node does not give out.
+        ("If" | "Scan", _) => body_output(node, output),
+        ("Loop", _) => body_output(node, output + 1),
+        ("SequenceAt" | "OptionalGetElement" | "ConcatFromSequence", _)
         | ("StringSplit" | "StringNormalizer", _) => None,
         // Everything else computes in the type of its first input.
         _ => input(0),
     }
+}
+
+/// The type that the node's first body states for that output.
+fn body_output(node: &NodeProto, output: usize) -> Option<i32> {
+    let value = graph::subgraphs(node).next()?.output.get(output)?;
+    value.r#type.as_ref().and_then(stated)
 }
 
 /// The type of a Constant node's value.

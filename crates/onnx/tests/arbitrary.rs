@@ -5,7 +5,7 @@ mod common;
 use common::*;
 use proptest::prelude::*;
 use prost::Message;
-use trt_onnx::{Model, QuantOptions, quantize, to_fp16};
+use trt_onnx::{Fp16Options, Model, QuantOptions, quantize, to_fp16};
 
 /// Does everything that a model file goes through.
 fn exercise(bytes: Vec<u8>) {
@@ -13,7 +13,7 @@ fn exercise(bytes: Vec<u8>) {
     let _ = (model.inputs(), model.outputs(), model.operators(), model.external_files(), model.producer());
     let _ = (model.activations(), model.subgraph_nodes(), model.has_qdq());
     let mut half = model.clone();
-    if to_fp16(&mut half).is_ok() {
+    if to_fp16(&mut half, &Fp16Options::default()).is_ok() {
         assert!(
             Model::from_bytes(half.to_bytes().unwrap(), None).is_ok(),
             "what to_fp16 made cannot be read again"

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use trt_onnx::proto::{FunctionProto, ModelProto, NodeProto};
-use trt_onnx::{QuantOptions, quantize, to_fp16};
+use trt_onnx::{Fp16Options, QuantOptions, quantize, to_fp16};
 
 /// Quadratic time would be billions of steps.
 const MANY: usize = 50_000;
@@ -32,7 +32,7 @@ fn in_time(what: &str, proto: &ModelProto) -> ModelProto {
     let mut quantized = read(proto);
     assert!(!quantized.activations().is_empty());
     let mut half = quantized.clone();
-    to_fp16(&mut half).unwrap();
+    to_fp16(&mut half, &Fp16Options::default()).unwrap();
     quantize(&mut quantized, &|_| Some(0.5), &QuantOptions::default()).unwrap();
     let taken = start.elapsed();
     eprintln!("{what}: {taken:?}");

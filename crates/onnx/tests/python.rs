@@ -13,7 +13,7 @@ use std::{collections::HashMap, env, fs};
 use common::*;
 use prost::Message;
 use trt_onnx::proto::TensorProto;
-use trt_onnx::{Model, QuantOptions, QuantReport, quantize, to_fp16};
+use trt_onnx::{Fp16Options, Model, QuantOptions, QuantReport, quantize, to_fp16};
 
 /// A Python that has what the script needs; says so and gives nothing where there is none.
 fn python() -> Option<PathBuf> {
@@ -82,7 +82,7 @@ fn a_trained_network_computes_the_same_in_fp16() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("fp16.onnx");
     let mut model = Model::load(&path).unwrap();
-    let report = to_fp16(&mut model).unwrap();
+    let report = to_fp16(&mut model, &Fp16Options::default()).unwrap();
     assert_eq!((report.converted, report.kept), (94, vec![]));
     model.save(&out).unwrap();
     assert!(fs::metadata(&out).unwrap().len() < fs::metadata(&path).unwrap().len() * 11 / 20);

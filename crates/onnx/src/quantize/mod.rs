@@ -11,6 +11,7 @@ mod weight;
 use serde::Serialize;
 
 use crate::error::OnnxError;
+use crate::graph;
 use crate::model::Model;
 use crate::opset::{self, raise_opset};
 
@@ -30,13 +31,13 @@ pub struct QuantOptions {
     /// The smallest weight that is worth quantizing, in elements. Above 0, products of two activations are left
     /// alone as well.
     pub min_weight: u64,
-    /// Nodes to leave in FP32, by node name or by the name of their first output.
-    pub exclude: Vec<String>,
+    /// What to leave in FP32: nodes by name, and activations by name, with the nodes that compute or would read them.
+    pub keep: Vec<String>,
 }
 
 impl Default for QuantOptions {
     fn default() -> Self {
-        Self { grouped: true, transposed: true, residual: true, min_weight: 0, exclude: Vec::new() }
+        Self { grouped: true, transposed: true, residual: true, min_weight: 0, keep: Vec::new() }
     }
 }
 
@@ -48,7 +49,7 @@ impl QuantOptions {
     /// grouped weights to dense ones and has no INT8 ConvTranspose. So only a large dense weight saves more than it
     /// costs. (Engine sizes of the PP-OCRv4 detector, EfficientNet-Lite0 and ResNet-50 at several limits.)
     pub fn rtx() -> Self {
-        Self { grouped: false, transposed: false, residual: false, min_weight: 49_152, exclude: Vec::new() }
+        Self { grouped: false, transposed: false, residual: false, min_weight: 49_152, keep: Vec::new() }
     }
 }
 
@@ -61,6 +62,8 @@ pub struct QuantReport {
     pub skipped: Vec<Skipped>,
     /// How many activations got a Q/DQ pair.
     pub tensors: usize,
+    /// The names in [`QuantOptions::keep`] that nothing in the graph has.
+    pub unmatched: Vec<String>,
     /// From which operator set to which the model was raised first.
     pub opset_raised: Option<(i64, i64)>,
 }
@@ -103,7 +106,11 @@ pub fn quantize(
         count => return Err(OnnxError::AlreadyQuantized { count }),
     }
     let mut work = model.clone();
-    let mut report = QuantReport { opset_raised: raise_opset(&mut work)?, ..QuantReport::default() };
+    let mut report = QuantReport {
+        opset_raised: raise_opset(&mut work)?,
+        unmatched: graph::unmatched(work.graph(), &options.keep),
+        ..QuantReport::default()
+    };
     work.proto.ir_version = Some(work.ir_version().max(opset::IR_VERSION));
     let sites = sites::find(&work, scales, options, &mut report);
     if sites.is_empty() {

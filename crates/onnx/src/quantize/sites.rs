@@ -67,9 +67,8 @@ impl Context<'_> {
     }
 
     fn excluded(&self, node: &NodeProto) -> Result<(), String> {
-        let names = node.name.iter().map(String::as_str).chain(node.outputs().take(1));
-        match names.into_iter().any(|name| self.options.exclude.iter().any(|excluded| excluded == name)) {
-            true => Err("excluded by name".to_owned()),
+        match graph::is_named(node, &self.options.keep) {
+            true => Err("kept by name".to_owned()),
             false => Ok(()),
         }
     }
@@ -118,6 +117,9 @@ impl Context<'_> {
     }
 
     fn activation(&self, name: &str) -> Result<Operand, String> {
+        if self.options.keep.iter().any(|kept| kept == name) {
+            return Err(format!("it reads `{name}`, which is kept"));
+        }
         if self.types.get(name).is_some_and(|&elem| elem != elem::FLOAT) {
             return Err(format!("not a float32 tensor: `{name}`"));
         }

@@ -1,4 +1,7 @@
-//! Raises operator sets 11 and 12 to 13, the first with per-channel QuantizeLinear, without changing the result.
+//! Raises operator sets 11 and 12 to 13, the first with per-channel QuantizeLinear, without changing the result, and
+//! any to 19, the first with float16 QuantizeLinear.
+
+mod newer;
 
 use std::collections::HashMap;
 
@@ -11,6 +14,9 @@ use crate::tensor;
 /// The oldest operator set that can be raised, and the one it is raised to.
 const OLDEST: i64 = 11;
 pub(crate) const WANTED: i64 = 13;
+/// The first with float16 in QuantizeLinear and DequantizeLinear, and its file format.
+pub(crate) const HALF_QDQ: i64 = 19;
+pub(crate) const IR_VERSION_HALF_QDQ: i64 = 9;
 /// The file format of operator set 13; before format 4 every initializer had to be an input.
 pub(crate) const IR_VERSION: i64 = 7;
 
@@ -24,23 +30,40 @@ pub(crate) const IR_VERSION: i64 = 7;
 /// # Errors
 /// [`OnnxError::OpsetTooOld`], [`OnnxError::CannotRaise`]; the model is then as it was.
 pub fn raise_opset(model: &mut Model) -> Result<Option<(i64, i64)>, OnnxError> {
+    raise(model, WANTED)
+}
+
+/// Raises the default operator set to `to`, which is 13 or 19; as [`raise_opset`].
+pub(crate) fn raise(model: &mut Model, to: i64) -> Result<Option<(i64, i64)>, OnnxError> {
     let from = model.opset();
-    if from >= WANTED {
+    if from >= to {
         return Ok(None);
     }
     if from < OLDEST {
         return Err(OnnxError::OpsetTooOld { opset: from });
     }
-    check(model.graph(), !model.proto.functions.is_empty())?;
+    let has_functions = !model.proto.functions.is_empty();
+    if from < WANTED {
+        check(model.graph(), has_functions)?;
+    }
+    if to > WANTED {
+        newer::check(model.graph(), has_functions)?;
+    }
     let mut names = Names::of(&model.proto);
-    raise_graph(model.graph_mut(), &mut names);
+    if from < WANTED {
+        raise_graph(model.graph_mut(), &mut names);
+    }
+    if to > WANTED {
+        newer::raise_graph(model.graph_mut(), from, &mut names);
+    }
     for set in &mut model.proto.opset_import {
         if is_default_domain(set.domain.as_deref()) {
-            set.version = Some(WANTED);
+            set.version = Some(to);
         }
     }
-    model.proto.ir_version = Some(model.ir_version().max(IR_VERSION));
-    Ok(Some((from, WANTED)))
+    let format = if to > WANTED { IR_VERSION_HALF_QDQ } else { IR_VERSION };
+    model.proto.ir_version = Some(model.ir_version().max(format));
+    Ok(Some((from, to)))
 }
 
 /// Refuses what has no exact equivalent.

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use trt_wire::{Failure, RuntimeName};
 
 use config::Config;
 
@@ -42,7 +43,11 @@ enum Command {
         socket: Option<PathBuf>,
     },
     /// Print what the agent knows about this device, as JSON
-    Facts,
+    Facts {
+        /// A place to build in out of the configuration's `runtimes`, instead of the default one
+        #[arg(long, value_name = "NAME")]
+        runtime: Option<RuntimeName>,
+    },
     /// Do one job given on stdin; the daemon runs this
     #[command(hide = true)]
     Worker,
@@ -53,7 +58,9 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Worker => return worker::main(),
         Command::Daemon => Config::load(cli.config.as_deref()).map_err(Into::into).and_then(daemon::run),
-        Command::Facts => Config::load(cli.config.as_deref()).map_err(Into::into).and_then(print_facts),
+        Command::Facts { runtime } => Config::load(cli.config.as_deref())
+            .map_err(Into::into)
+            .and_then(|config| print_facts(config, runtime.as_ref())),
         Command::Connect { socket } => socket
             .map_or_else(|| Config::load(cli.config.as_deref()).map(|config| config.socket), Ok)
             .map_err(Into::into)
@@ -65,8 +72,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn print_facts(config: Config) -> Result<(), Box<dyn std::error::Error>> {
-    let facts = facts::Gatherer::new(config.into()).gather();
+fn print_facts(config: Config, runtime: Option<&RuntimeName>) -> Result<(), Box<dyn std::error::Error>> {
+    let facts = facts::Gatherer::new(config.into()).gather(runtime)?;
     println!("{}", serde_json::to_string_pretty(&facts)?);
     Ok(())
 }
@@ -82,7 +89,8 @@ fn report(error: &(dyn std::error::Error + 'static)) -> ExitCode {
         .downcast_ref::<config::ConfigError>()
         .and_then(config::ConfigError::hint)
         .or_else(|| error.downcast_ref::<daemon::DaemonError>().and_then(daemon::DaemonError::hint))
-        .or_else(|| error.downcast_ref::<connect::ConnectError>().and_then(connect::ConnectError::hint));
+        .or_else(|| error.downcast_ref::<connect::ConnectError>().and_then(connect::ConnectError::hint))
+        .or_else(|| error.downcast_ref::<Failure>().and_then(|failure| failure.hint.clone()));
     if let Some(hint) = hint {
         eprintln!("  hint: {hint}");
     }

@@ -203,7 +203,10 @@ impl Session<'_> {
     /// The reply, unless a thread of its own will send it. Failures are replies; errors end the conversation.
     fn answer(&mut self, request: Request) -> Result<Option<Reply>, FrameError> {
         let result = match request {
-            Request::Facts { .. } => Ok(Reply::Facts { facts: Box::new(self.agent.gatherer.gather()) }),
+            Request::Facts { runtime } => {
+                let facts = self.agent.gatherer.gather(runtime.as_ref());
+                facts.map(|facts| Reply::Facts { facts: Box::new(facts) })
+            }
             Request::Status => self.status(),
             Request::Plan { manifest, intent, rebuild, table_promised } => {
                 self.plan(*manifest, intent, rebuild, table_promised.as_deref())
@@ -369,7 +372,7 @@ impl Session<'_> {
         if intent == Intent::Deploy {
             self.lock()?;
         }
-        let (agent, facts) = (self.agent, self.agent.gatherer.gather());
-        deploy::rollback(model, to, intent, &self.host.who, &agent.config, &agent.store, &facts)
+        let agent = self.agent;
+        deploy::rollback(model, to, intent, &self.host.who, &agent.config, &agent.store, &agent.gatherer)
     }
 }

@@ -3,8 +3,9 @@
 use std::path::{Component, Path};
 
 use trt_wire::message::{Action, Missing, Planned};
-use trt_wire::{BuildPlan, DeviceFacts, EngineKey, Failure, FailureCode, Manifest, QuantMode, Retry};
+use trt_wire::{DeviceFacts, EngineKey, Failure, FailureCode, Manifest, Retry};
 
+use super::identity::Plugin;
 use super::{activate, identity};
 use crate::config::Config;
 use crate::facts::Gatherer;
@@ -25,15 +26,18 @@ pub fn plan(
     gatherer: &Gatherer,
 ) -> Result<Planned, Failure> {
     check(manifest, config)?;
-    let facts = gatherer.gather();
+    let plugins = config.plugin_paths(&manifest.build.plugins)?;
+    let facts = gatherer.gather(manifest.build.runtime.as_ref())?;
     let table = manifest.table.as_ref().map(|table| table.algorithm.as_str()).or(table_promised);
     let plan =
         trt_plan::plan(&manifest.summary, table, &manifest.build, &facts).map_err(|error| Failure {
             hint: error.hint(),
             ..Failure::new(FailureCode::Unplannable, Retry::AfterFix, error.to_string())
         })?;
-    check_abilities(manifest, &plan)?;
-    let engine = newest_or_next(manifest, &plan, &facts, rebuild, store)?;
+    check_verification(manifest)?;
+    let plugins: Vec<Plugin> = plugins.into_iter().map(Plugin::at).collect();
+    let key = |generation| identity::engine_key(manifest, &plan, &plugins, &facts, generation);
+    let engine = newest_or_next(key, rebuild, store)?;
     let release = identity::release_id(manifest, engine);
     let current = store.current(&manifest.model)?;
     let has_engine = store.engine(engine)?.is_some();
@@ -61,18 +65,16 @@ pub fn plan(
 
 /// The key of the newest engine of this plan that is here; of the one after it for a forced rebuild.
 fn newest_or_next(
-    manifest: &Manifest,
-    plan: &BuildPlan,
-    facts: &DeviceFacts,
+    key: impl Fn(u32) -> EngineKey,
     rebuild: bool,
     store: &Store,
 ) -> Result<EngineKey, Failure> {
-    let mut newest = identity::engine_key(manifest, plan, facts, 0);
+    let mut newest = key(0);
     if store.engine(newest)?.is_none() {
         return Ok(newest);
     }
     for generation in 1.. {
-        let next = identity::engine_key(manifest, plan, facts, generation);
+        let next = key(generation);
         if store.engine(next)?.is_none() {
             return Ok(if rebuild { next } else { newest });
         }
@@ -104,25 +106,17 @@ fn check(manifest: &Manifest, config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What this version of the agent cannot do yet is refused before anything is uploaded.
-fn check_abilities(manifest: &Manifest, plan: &BuildPlan) -> Result<(), Failure> {
-    if plan.mode == QuantMode::Implicit {
-        return Err(Failure::new(
-            FailureCode::Unplannable,
-            Retry::Never,
-            "this version of the agent cannot give a calibration table to TensorRT 8 to 10",
-        )
-        .with_hint("use `precision: fp16` or `fp32` for this device, or deploy a model with Q/DQ nodes"));
+/// A release that must be proven is refused before anything is uploaded.
+fn check_verification(manifest: &Manifest) -> Result<(), Failure> {
+    if !manifest.verification.required {
+        return Ok(());
     }
-    if manifest.verification.required {
-        return Err(Failure::new(
-            FailureCode::NotVerified,
-            Retry::Never,
-            "the model must be verified on the device, and this version of the agent cannot run engines yet",
-        )
-        .with_hint("set `verify: {required: false}` for this model to activate it unverified"));
-    }
-    Ok(())
+    let message = format!(
+        "`{}` must be verified on the device, and this version of the agent cannot compare an engine with FP32 yet",
+        manifest.model
+    );
+    Err(Failure::new(FailureCode::NotVerified, Retry::Never, message)
+        .with_hint("set `verify: {required: false}` for this model to activate it unverified"))
 }
 
 fn missing(manifest: &Manifest, store: &Store) -> Vec<Missing> {

@@ -1,7 +1,9 @@
-//! Facts from files, all below a root folder so that a test can be any Jetson. What is absent is `None`, never fatal.
+//! What the system says about the machine. What is absent is `None` or 0, never fatal.
 
 use std::fs;
 use std::path::Path;
+
+use super::files;
 
 /// The host name.
 pub fn hostname() -> String {
@@ -15,34 +17,24 @@ pub fn arch() -> String {
 
 /// The board's name from the device tree.
 pub fn board(root: &Path) -> Option<String> {
-    compatible_list(&root.join("proc/device-tree/model")).into_iter().next()
+    strings(&root.join("proc/device-tree/model")).into_iter().next()
 }
 
-/// The device tree's `compatible` list: part number and SoC, at no fixed position.
+/// The device tree's `compatible` list: part numbers and SoC, at no fixed position.
 pub fn compatible(root: &Path) -> Vec<String> {
-    compatible_list(&root.join("proc/device-tree/compatible"))
+    strings(&root.join("proc/device-tree/compatible"))
 }
 
 /// Device tree strings are separated and ended by NUL bytes.
-fn compatible_list(path: &Path) -> Vec<String> {
+fn strings(path: &Path) -> Vec<String> {
     let bytes = fs::read(path).unwrap_or_default();
     let parts = bytes.split(|&byte| byte == 0).filter(|part| !part.is_empty());
     parts.map(|part| String::from_utf8_lossy(part).into_owned()).collect()
 }
 
-/// The L4T release such as `36.4.3`, from the first line of `/etc/nv_tegra_release`:
-/// `# R36 (release), REVISION: 4.3, GCID: …`.
-pub fn l4t(root: &Path) -> Option<String> {
-    let text = fs::read_to_string(root.join("etc/nv_tegra_release")).ok()?;
-    let line = text.lines().next()?;
-    let major = line.strip_prefix("# R")?.split_whitespace().next()?;
-    let revision = line.split("REVISION:").nth(1)?.split(',').next()?.trim();
-    Some(format!("{major}.{revision}"))
-}
-
 /// Total and available main memory in bytes, 0 where unknown.
 pub fn memory(root: &Path) -> (u64, u64) {
-    let text = fs::read_to_string(root.join("proc/meminfo")).unwrap_or_default();
+    let text = files::text(root, "proc/meminfo").unwrap_or_default();
     let field = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name));
         let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
@@ -51,45 +43,49 @@ pub fn memory(root: &Path) -> (u64, u64) {
     (field("MemTotal:"), field("MemAvailable:"))
 }
 
+/// Swap in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swap {
+    /// All of it.
+    pub total: u64,
+    /// The part that is compressed main memory (zram) and adds less than its size.
+    pub zram: u64,
+}
+
+/// The swap areas of `/proc/swaps`: a heading, then `Filename Type Size Used Priority` with the size in KiB.
+pub fn swap(root: &Path) -> Swap {
+    let text = files::text(root, "proc/swaps").unwrap_or_default();
+    let mut swap = Swap::default();
+    for line in text.lines().skip(1) {
+        let mut columns = line.split_whitespace();
+        let (Some(name), Some(kib)) = (columns.next(), columns.nth(1)) else { continue };
+        let bytes = kib.parse::<u64>().unwrap_or(0) * 1024;
+        swap.total += bytes;
+        if name.contains("zram") {
+            swap.zram += bytes;
+        }
+    }
+    swap
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn an_orin_nano_is_recognised_from_its_files() {
+    fn zram_counts_as_swap_and_is_told_apart() {
         let root = tempfile::tempdir().unwrap();
-        let write = |path: &str, text: &str| {
-            let path = root.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        };
-        write("proc/device-tree/model", "NVIDIA Jetson Orin Nano Developer Kit\0");
-        write(
-            "proc/device-tree/compatible",
-            "nvidia,p3768-0000+p3767-0005\0nvidia,p3767-0005\0nvidia,tegra234\0",
-        );
-        write("etc/nv_tegra_release", "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic\n");
-        write("proc/meminfo", "MemTotal:        7802752 kB\nMemFree: 1 kB\nMemAvailable:    6000000 kB\n");
-        assert_eq!(board(root.path()).unwrap(), "NVIDIA Jetson Orin Nano Developer Kit");
-        assert_eq!(compatible(root.path()).len(), 3);
-        assert_eq!(l4t(root.path()).unwrap(), "36.4.3");
-        assert_eq!(memory(root.path()), (7_802_752 * 1024, 6_000_000 * 1024));
+        fs::create_dir(root.path().join("proc")).unwrap();
+        let text = "Filename\t\t\tType\t\tSize\tUsed\tPriority\n/dev/zram0 partition 1000 0 5\n\
+                    /swapfile file 4000 12 -2\n";
+        fs::write(root.path().join("proc/swaps"), text).unwrap();
+        assert_eq!(swap(root.path()), Swap { total: 5000 * 1024, zram: 1000 * 1024 });
     }
 
     #[test]
-    fn a_machine_that_is_no_jetson_has_fewer_facts_and_no_error() {
+    fn a_machine_that_says_nothing_has_no_facts_and_no_error() {
         let root = tempfile::tempdir().unwrap();
-        assert_eq!((board(root.path()), l4t(root.path())), (None, None));
-        assert_eq!(memory(root.path()), (0, 0));
-    }
-
-    #[test]
-    fn a_release_file_in_an_unknown_form_is_not_fatal() {
-        for text in ["", "# R36", "R36 (release), REVISION: 1.0", "# R (x) REVISION"] {
-            let root = tempfile::tempdir().unwrap();
-            fs::create_dir(root.path().join("etc")).unwrap();
-            fs::write(root.path().join("etc/nv_tegra_release"), text).unwrap();
-            assert_eq!(l4t(root.path()), None, "{text}");
-        }
+        assert_eq!((board(root.path()), compatible(root.path())), (None, vec![]));
+        assert_eq!((memory(root.path()), swap(root.path())), ((0, 0), Swap::default()));
     }
 }

@@ -1,23 +1,33 @@
 //! What is known about this device: files below the facts root, and a worker that asks TensorRT and the driver.
+//!
+//! Nothing is inferred that can be asked: TensorRT's version is the library's answer, and the GPU is the driver's.
 
+mod files;
 mod machine;
+mod module;
+mod power;
+mod release;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use trt_wire::worker::{Job, Probe, WorkerEvent};
-use trt_wire::{DeviceFacts, Gpu, GpuSource};
+use trt_wire::{DeviceFacts, Failure, Gpu, GpuSource, RuntimeName};
 
-use crate::config::Config;
+use crate::config::{Config, Runtime};
 use crate::supervise;
 
-/// Gathers facts, and remembers what the worker found until the library's file changes.
+/// Gathers facts, and remembers what the agent's own worker found until the library's file changes.
+///
+/// What a worker of the configuration says is asked anew each time: its library may be a container's, whose changes
+/// cannot be seen from here.
 #[derive(Debug)]
 pub struct Gatherer {
     config: Arc<Config>,
-    last: Mutex<Option<(FileStamp, Probe)>>,
+    kept: Mutex<BTreeMap<Option<RuntimeName>, (FileStamp, Probe)>>,
 }
 
 /// Enough of a file to see that it was replaced.
@@ -34,38 +44,43 @@ impl FileStamp {
 impl Gatherer {
     /// A gatherer for one configuration.
     pub fn new(config: Arc<Config>) -> Self {
-        Self { config, last: Mutex::new(None) }
+        Self { config, kept: Mutex::default() }
     }
 
-    /// All facts as of now. Loading TensorRT takes a moment the first time.
-    pub fn gather(&self) -> DeviceFacts {
+    /// All facts as of now, about building in `runtime`; in the configuration's default place if `None`. Loading TensorRT
+    /// takes a moment the first time. A runtime that the configuration does not define is the only failure.
+    pub fn gather(&self, runtime: Option<&RuntimeName>) -> Result<DeviceFacts, Failure> {
         let root = &self.config.facts_root;
-        let probe = self.probe();
+        let probe = self.probe(runtime, self.config.runtime(runtime)?);
+        let compatible = machine::compatible(root);
+        let module = module::module(&compatible);
+        let l4t = release::l4t(root);
         let (memory_total, memory_available) = machine::memory(root);
-        DeviceFacts {
+        let modes = power::Modes::read(root);
+        Ok(DeviceFacts {
             hostname: machine::hostname(),
             arch: machine::arch(),
             board: machine::board(root),
-            compatible: machine::compatible(root),
-            l4t: machine::l4t(root),
-            module: None,
-            soc: None,
-            jetpack: None,
-            dla_cores: probe.dla_cores.unwrap_or(0),
-            runtime: None,
-            trtexec: probe.trtexec,
-            swap_total: 0,
-            power_mode: None,
-            clocks_pinned: None,
-            time: crate::store::now(),
+            module: module.map(|module| module.name.into()),
+            soc: module::soc(&compatible),
+            compatible,
+            jetpack: l4t.as_deref().and_then(release::jetpack).map(|jetpack| jetpack.name.into()),
+            l4t,
+            dla_cores: probe.dla_cores.or(module.map(|module| module.dla_cores)).unwrap_or(0),
+            runtime: runtime.cloned(),
             gpu: self.gpu(probe.gpu),
             cuda_driver: probe.cuda_driver,
             tensorrt: probe.tensorrt,
+            trtexec: probe.trtexec,
             memory_total,
             memory_available,
+            swap_total: machine::swap(root).total,
+            power_mode: modes.and_then(|modes| Some(modes.current()?.name.clone())),
+            clocks_pinned: power::clocks_pinned(root),
+            time: crate::store::now(),
             disk_free: disk_free(&self.config.store),
             agent_version: env!("CARGO_PKG_VERSION").into(),
-        }
+        })
     }
 
     /// The driver's answer, else what the configuration says to build for.
@@ -78,34 +93,43 @@ impl Gatherer {
         })
     }
 
-    fn probe(&self) -> Probe {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((stamp, probe)) = &*last
-            && probe
-                .tensorrt
-                .as_ref()
-                .is_ok_and(|found| FileStamp::of(&found.library).as_ref() == Some(stamp))
+    fn probe(&self, name: Option<&RuntimeName>, runtime: &Runtime) -> Probe {
+        if !runtime.worker.is_empty() {
+            return ask(runtime);
+        }
+        // Held while the worker runs: whoever comes meanwhile wants the same answer.
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((stamp, probe)) = kept.get(&name.cloned())
+            && let Ok(found) = &probe.tensorrt
+            && FileStamp::of(&found.library).as_ref() == Some(stamp)
         {
             return probe.clone();
         }
-        let runtime = &self.config.default_runtime;
-        let job = Job::Probe { tensorrt_dir: runtime.tensorrt_dir.clone() };
-        let probe = match supervise::run(runtime, &job, &supervise::Limits::probe(), |_| {}) {
-            Ok(WorkerEvent::Probed(probe)) => probe,
-            Ok(_) => unanswered("the worker answered something else than a probe"),
-            Err(failure) => unanswered(&failure.message),
-        };
+        let probe = ask(runtime);
         // What failed may work the next time: the driver may come up later than the agent.
-        *last = match (&probe.tensorrt, &probe.gpu) {
-            (Ok(found), Ok(_)) => FileStamp::of(&found.library).map(|stamp| (stamp, probe.clone())),
+        let stamp = match (&probe.tensorrt, &probe.gpu) {
+            (Ok(found), Ok(_)) => FileStamp::of(&found.library),
             _ => None,
+        };
+        match stamp {
+            Some(stamp) => kept.insert(name.cloned(), (stamp, probe.clone())),
+            None => kept.remove(&name.cloned()),
         };
         probe
     }
 
     /// Asks again the next time, since another library than expected was found.
     pub fn forget(&self) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+fn ask(runtime: &Runtime) -> Probe {
+    let job = Job::Probe { tensorrt_dir: runtime.tensorrt_dir.clone() };
+    match supervise::run(runtime, &job, &supervise::Limits::probe(), |_| {}) {
+        Ok(WorkerEvent::Probed(probe)) => probe,
+        Ok(_) => unanswered("the worker answered something else than a probe"),
+        Err(failure) => unanswered(&failure.message),
     }
 }
 

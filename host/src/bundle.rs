@@ -1,16 +1,21 @@
 //! What is shipped for a model: its files and its table by content, and the manifest that names them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use tempfile::TempPath;
 use trt_calib::CalibrationTable;
+use trt_calib::table::Entry;
 use trt_onnx::proto::elem;
 use trt_onnx::{Dim, Model as Onnx, OnnxError};
 use trt_plan::PlanError;
 use trt_wire::{BlobId, BuildSpec, FileEntry, Manifest, ModelName, ModelSummary, TableEntry, TensorInfo};
 
+use crate::calibrate::TableOutcome;
+use crate::calibrate::keep::{self, KeepError};
 use crate::fleet::Model;
 
 /// A model cannot be shipped.
@@ -40,6 +45,30 @@ pub enum BundleError {
         /// What does not fit.
         source: PlanError,
     },
+    /// A table for a model that brings its own scales.
+    #[error(
+        "model `{model}` has a `calibration`, and its ONNX holds Q/DQ nodes, which are scales of its own"
+    )]
+    Quantized {
+        /// The model.
+        model: ModelName,
+    },
+    /// `keep` names an activation that the model does not have.
+    #[error("model `{model}`: {source}")]
+    Keep {
+        /// The model.
+        model: ModelName,
+        /// Which one.
+        source: KeepError,
+    },
+    /// The table cannot be prepared.
+    #[error("cannot write the table to be shipped for model `{model}`")]
+    Table {
+        /// The model.
+        model: ModelName,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// A file name cannot be sent.
     #[error("the name of a model's file is not UTF-8: {}", path.display())]
     Name {
@@ -59,6 +88,13 @@ impl BundleError {
             Self::Model { source, .. } => source.hint(),
             Self::Ask { source, .. } => source.hint(),
             Self::Read { path, .. } => Some(format!("check that {} exists and may be read", path.display())),
+            Self::Quantized { model } => Some(format!(
+                "remove `models.{model}.calibration` from the fleet file: Q/DQ and a table cannot be mixed"
+            )),
+            Self::Keep { source, .. } => source.hint(),
+            Self::Table { .. } => {
+                Some("check the free space of the folder for temporary files (`df -h /tmp`)".into())
+            }
             Self::Name { .. } => Some("rename the file".into()),
         }
     }
@@ -69,19 +105,37 @@ pub fn load(onnx: &Path) -> Result<Onnx, BundleError> {
     Onnx::load(onnx).map_err(|source| BundleError::Model { path: onnx.to_owned(), source })
 }
 
-/// Checks what can be checked without a device: shapes, and where INT8 would get its scales from.
+/// Checks what can be checked without a device: shapes, the names of `keep`, and where INT8 would get its scales from.
 pub fn check(model: &Model, onnx: &Onnx) -> Result<(), BundleError> {
-    trt_plan::check(&summary(onnx), model.calibration.is_some(), &build_spec(model))
+    if onnx.has_qdq() && model.calibration.is_some() {
+        return Err(BundleError::Quantized { model: model.name.clone() });
+    }
+    let spec = build_spec(model, own_keep(model, onnx)?.into_iter().collect());
+    trt_plan::check(&summary(onnx), model.calibration.is_some(), &spec)
         .map_err(|source| BundleError::Ask { model: model.name.clone(), source })
 }
 
-fn build_spec(model: &Model) -> BuildSpec {
+/// The activations that the fleet file keeps in higher precision.
+fn own_keep(model: &Model, onnx: &Onnx) -> Result<BTreeSet<String>, BundleError> {
+    let activations = onnx.activations();
+    let kept = keep::resolve(&model.keep, activations.iter().map(|activation| activation.name.as_str()));
+    let kept = kept.map_err(|source| BundleError::Keep { model: model.name.clone(), source })?;
+    Ok(kept.into_iter().collect())
+}
+
+fn build_spec(model: &Model, keep: Vec<String>) -> BuildSpec {
     BuildSpec {
         precision: model.precision,
         shapes: model.shapes.clone(),
         workspace: model.workspace,
         on_unsupported: model.on_unsupported,
-        ..BuildSpec::new(model.precision)
+        other_layers: model.other_layers,
+        keep,
+        dla: model.dla,
+        optimization_level: model.optimization_level,
+        backend: model.backend,
+        plugins: model.plugins.clone(),
+        runtime: model.runtime.clone(),
     }
 }
 
@@ -92,30 +146,59 @@ pub struct Bundle {
     pub manifest: Manifest,
     /// Where each blob is on this machine.
     pub sources: BTreeMap<BlobId, PathBuf>,
+    /// A table that was made for shipping, until it is shipped.
+    _table: Option<Arc<TempPath>>,
 }
 
 impl Bundle {
     /// Hashes the model's files and the table, and summarises the model for the plan.
-    pub fn of(
-        model: &Model,
-        onnx: &Onnx,
-        table: Option<(&Path, &CalibrationTable)>,
-    ) -> Result<Self, BundleError> {
+    ///
+    /// What the fleet file or the table's provenance keeps in higher precision has no scale in the table that is
+    /// shipped, whoever made it.
+    pub fn of(model: &Model, onnx: &Onnx, table: Option<&TableOutcome>) -> Result<Self, BundleError> {
+        let mut keep = own_keep(model, onnx)?;
+        keep.extend(table.iter().flat_map(|table| table.keep.iter().cloned()));
         let mut sources = BTreeMap::new();
         let files = files(model, onnx, &mut sources)?;
-        let table = table.map(|(path, table)| table_entry(path, table, &mut sources)).transpose()?;
+        let shipped = table.and_then(|outcome| without(&outcome.table, &keep));
+        let shipped = shipped.map(|table| written(model, table)).transpose()?;
+        let entry = table.map(|outcome| match &shipped {
+            Some((path, table)) => table_entry(path, table, &mut sources),
+            None => table_entry(&outcome.summary.table, &outcome.table, &mut sources),
+        });
         let manifest = Manifest {
             format: Manifest::FORMAT,
             model: model.name.clone(),
             files,
-            table,
+            table: entry.transpose()?,
             summary: summary(onnx),
-            build: build_spec(model),
+            build: build_spec(model, keep.into_iter().collect()),
             verification: model.verification,
             hook: model.hook.clone(),
         };
-        Ok(Self { manifest, sources })
+        Ok(Self { manifest, sources, _table: shipped.map(|(path, _)| Arc::new(path)) })
     }
+}
+
+/// The table without the scales of `keep`; `None` if it has none of them.
+fn without(table: &CalibrationTable, keep: &BTreeSet<String>) -> Option<CalibrationTable> {
+    let is_kept =
+        |entry: &Entry| std::str::from_utf8(entry.name.as_bytes()).is_ok_and(|name| keep.contains(name));
+    let rest: Vec<Entry> = table.entries().iter().filter(|entry| !is_kept(entry)).cloned().collect();
+    if rest.len() == table.entries().len() {
+        return None;
+    }
+    CalibrationTable::new(table.header().clone(), rest).ok()
+}
+
+fn written(model: &Model, table: CalibrationTable) -> Result<(TempPath, CalibrationTable), BundleError> {
+    let write = || {
+        let mut file = tempfile::Builder::new().prefix("trt-deploy-").suffix(".cache").tempfile()?;
+        file.write_all(&table.write())?;
+        Ok(file.into_temp_path())
+    };
+    let path = write().map_err(|source| BundleError::Table { model: model.name.clone(), source })?;
+    Ok((path, table))
 }
 
 /// The ONNX first, then its external data, each by its path below the model's folder.

@@ -23,7 +23,10 @@ pub struct Derived {
     pub with_infinities: BTreeMap<String, u64>,
 }
 
-/// Derives every threshold, on all cores.
+/// Why a tensor of `keep` has no scale.
+const KEPT: &str = "it is kept in higher precision";
+
+/// Derives every threshold, on all cores, but those of the tensors that are to `keep` their precision.
 ///
 /// # Errors
 /// [`CalibrateError::NoActivation`] where not one tensor gets a scale.
@@ -31,7 +34,10 @@ pub fn derive(
     histograms: Histograms,
     algorithm: Algorithm,
     version: TableVersion,
+    keep: &[String],
 ) -> Result<Derived, CalibrateError> {
+    let (kept, observed): (Vec<_>, Vec<_>) =
+        histograms.observed.iter().partition(|tensor| keep.contains(&tensor.name));
     let threshold = |histogram: &Histogram| match histogram.infinite() {
         0 => algorithm.threshold(histogram).map_err(|why| why.to_string()),
         // The finite values do not make its range: no scale can hold what it holds.
@@ -40,13 +46,13 @@ pub fn derive(
             histogram.count() + infinite
         )),
     };
-    let thresholds: Vec<_> =
-        histograms.observed.par_iter().map(|tensor| threshold(&tensor.histogram)).collect();
+    let thresholds: Vec<_> = observed.par_iter().map(|tensor| threshold(&tensor.histogram)).collect();
     let (mut entries, mut tensors) = (Vec::new(), BTreeMap::new());
     let mut with_infinities = BTreeMap::new();
     let mut without_scale: BTreeMap<_, _> =
         histograms.omitted.into_iter().map(|tensor| (tensor.name, tensor.why)).collect();
-    for (tensor, threshold) in histograms.observed.iter().zip(thresholds) {
+    without_scale.extend(kept.into_iter().map(|tensor| (tensor.name.clone(), KEPT.to_owned())));
+    for (tensor, threshold) in observed.into_iter().zip(thresholds) {
         let infinite = tensor.histogram.infinite();
         if infinite > 0 {
             with_infinities.insert(tensor.name.clone(), infinite);

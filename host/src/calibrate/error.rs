@@ -8,6 +8,7 @@ use trt_calib::table::TableError;
 use trt_imaging::ImagingError;
 use trt_onnx::OnnxError;
 
+use super::keep::KeepError;
 use crate::fleet::ImagesError;
 use crate::interrupt::Interrupted;
 
@@ -44,6 +45,9 @@ pub enum CalibrateError {
     /// The channels of preprocessing and model differ.
     #[error("input `{input}` has {model} channels, and the preprocessing gives: {preprocess}")]
     Channels { input: String, model: u64, preprocess: usize },
+    /// `keep` names an activation that the model does not have.
+    #[error(transparent)]
+    Keep(#[from] KeepError),
     /// No activation could get a scale.
     #[error("the model has no float activation")]
     NoActivation,
@@ -203,6 +207,7 @@ impl CalibrateError {
                 "set `channels` in `preprocess` to `rgb`, `bgr` or `grey`, or `layout: nhwc` if channels come last"
                     .to_owned()
             }
+            Self::Keep(error) => return error.hint(),
             Self::NoActivation => "check that `onnx` names the model that you mean".to_owned(),
             Self::Images(error) => return error.hint(),
             Self::Read { source, .. } if source.kind() == io::ErrorKind::InvalidInput => {
@@ -284,6 +289,8 @@ mod tests {
             CalibrateError::UnknownInput { input: text(), known: text() },
             CalibrateError::Preprocess { input: text(), source: no_size() },
             CalibrateError::Channels { input: text(), model: 4, preprocess: 3 },
+            CalibrateError::Keep(KeepError { pattern: text(), near: vec![] }),
+            CalibrateError::Keep(KeepError { pattern: text(), near: vec![text()] }),
             CalibrateError::NoActivation,
             CalibrateError::Images(ImagesError::NotFound { path: path() }),
             CalibrateError::Read { path: path(), source: denied() },

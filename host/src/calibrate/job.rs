@@ -45,6 +45,8 @@ pub struct Job {
     pub version: TableVersion,
     /// The share of images that may be undecodable.
     pub max_undecodable: f64,
+    /// Activations that get no scale, since they are to stay in higher precision: names, or patterns with `*`.
+    pub keep: Vec<String>,
     /// Whether a table that is in the way is replaced.
     pub force: bool,
 }
@@ -69,6 +71,7 @@ impl Job {
             output: calibration.output.clone(),
             version: TableVersion::from_raw(TABLE_VERSION).expect("a version that there was"),
             max_undecodable: calibration.max_undecodable,
+            keep: model.keep.clone(),
             force,
         })
     }

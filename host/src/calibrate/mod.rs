@@ -16,6 +16,7 @@ mod error;
 mod fit;
 mod input;
 mod job;
+pub mod keep;
 mod plan;
 mod report;
 mod rten;
@@ -68,6 +69,8 @@ pub type Events<'a> = dyn Fn(Event) + Sync + 'a;
 pub struct TableOutcome {
     /// The table.
     pub table: CalibrationTable,
+    /// Tensors that it has no scale for on purpose, as its sidecar says.
+    pub keep: Vec<String>,
     /// Where it lies and how it came about.
     pub summary: Summary,
 }
@@ -114,7 +117,7 @@ pub fn run(plan: Plan, ui: &Ui, interrupt: &Interrupt) -> Result<TableOutcome, C
             ui.say(format_args!("{shown} is up to date"));
             summary.origin = Origin::Reused;
             summary.entries = found.table.entries().len();
-            return Ok(TableOutcome { table: found.table.clone(), summary });
+            return Ok(TableOutcome { table: found.table.clone(), keep: plan.keep, summary });
         }
         store::State::Stale { reasons, .. } => {
             ui.say(format_args!("{shown} is stale:"));
@@ -123,6 +126,7 @@ pub fn run(plan: Plan, ui: &Ui, interrupt: &Interrupt) -> Result<TableOutcome, C
         }
         store::State::Missing | store::State::Forced(_) => {}
     }
+    let keep = plan.keep.clone();
     let (table, report) = {
         let bar = ui.bar(&format!("calibrating {}", planned.model), planned.images as u64, Unit::Items);
         let events = |event| match event {
@@ -141,7 +145,7 @@ pub fn run(plan: Plan, ui: &Ui, interrupt: &Interrupt) -> Result<TableOutcome, C
     summary.warnings = lint(&table).iter().map(ToString::to_string).collect();
     summary.warnings.iter().for_each(|warning| ui.warn(format_args!("{shown}: {warning}")));
     summary.report = Some(report);
-    Ok(TableOutcome { table, summary })
+    Ok(TableOutcome { table, keep, summary })
 }
 
 /// A table made elsewhere.
@@ -149,11 +153,11 @@ fn foreign(model: &fleet::Model, path: &Path, ui: &Ui) -> Result<TableOutcome, C
     let found = store::read(path)?;
     let failed = |source| CalibrateError::Model { path: model.onnx.clone(), source };
     let (bytes, onnx) = read_model(&model.onnx).map_err(failed)?;
-    let fit = Fit::of(&found.table, &onnx.activations(), onnx.initializers());
-    if fit.is_other_model() {
-        return Err(CalibrateError::OtherModel { path: path.to_owned(), why: fit.figures() });
+    if onnx.has_qdq() {
+        return Err(CalibrateError::Quantized { path: model.onnx.clone() });
     }
     let mut warnings: Vec<String> = lint(&found.table).iter().map(ToString::to_string).collect();
+    let (mut keep, mut proven) = (Vec::new(), false);
     match &found.sidecar {
         Err(why) => warnings.push(format!("whether it belongs to this model cannot be checked: {why}")),
         // What belongs to another table says nothing about this one.
@@ -165,7 +169,13 @@ fn foreign(model: &fleet::Model, path: &Path, ui: &Ui) -> Result<TableOutcome, C
                 let (path, made_from) = (path.to_owned(), sidecar.model.file.clone());
                 return Err(CalibrateError::OtherSource { path, made_from });
             }
+            keep.clone_from(&sidecar.keep);
+            proven = true;
         }
+    }
+    let fit = Fit::of(&found.table, &onnx.activations(), onnx.initializers());
+    if fit.is_other_model() && !proven {
+        return Err(CalibrateError::OtherModel { path: path.to_owned(), why: fit.figures() });
     }
     let (all, missing) = (onnx.activations().len(), fit.coverage.missing.len());
     if missing > 0 {
@@ -189,7 +199,7 @@ fn foreign(model: &fleet::Model, path: &Path, ui: &Ui) -> Result<TableOutcome, C
         warnings,
         report: None,
     };
-    Ok(TableOutcome { table: found.table, summary })
+    Ok(TableOutcome { table: found.table, keep, summary })
 }
 
 /// What a sidecar of another table is.

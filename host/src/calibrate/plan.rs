@@ -20,6 +20,7 @@ use super::derive::{Derived, derive};
 use super::error::{CalibrateError, SourceError};
 use super::input::ImageInput;
 use super::job::Job;
+use super::keep;
 use super::report::Report;
 use super::rten::{Prepared, RtenSource};
 use super::source::HistogramSource;
@@ -40,6 +41,8 @@ pub struct Plan {
     external: Vec<ExternalFile>,
     /// Names of the activations to count, the input first.
     activations: Vec<String>,
+    /// Those of them that get no scale, sorted.
+    pub keep: Vec<String>,
     subgraph_nodes: usize,
     started: Instant,
     /// What is to be done about the table that is there.
@@ -89,6 +92,7 @@ impl Plan {
         if activations.len() < 2 {
             return Err(CalibrateError::NoActivation);
         }
+        let keep = keep::resolve(&job.keep, activations.iter().map(String::as_str))?;
         let external = onnx.external_files();
         let model = ModelSource {
             file: job.onnx.file_name().unwrap_or_default().to_string_lossy().into_owned(),
@@ -107,6 +111,7 @@ impl Plan {
             bytes,
             external,
             activations,
+            keep,
             subgraph_nodes,
             started,
             state: State::Missing,
@@ -156,7 +161,7 @@ impl Plan {
         let histograms = Box::new(source).finish();
         interrupt.check()?;
         events(Event::Thresholds { tensors: histograms.observed.len() });
-        let derived = derive(histograms, self.job.algorithm, self.job.version)?;
+        let derived = derive(histograms, self.job.algorithm, self.job.version, &self.keep)?;
         interrupt.check()?;
 
         let bytes = derived.table.write();
@@ -194,6 +199,7 @@ impl Plan {
             backend: Backend { name: backend, version },
             tensors,
             without_scale,
+            keep: wanted.keep,
         };
         store::write(&self.job.output, &bytes, &sidecar, self.state.replaced())?;
         report.seconds = self.started.elapsed().as_secs_f64();
@@ -231,6 +237,7 @@ impl Plan {
                 }
                 _ => serde_json::Value::Null,
             },
+            keep: self.keep.clone(),
         })
     }
 

@@ -65,6 +65,9 @@ struct Single {
     /// Share of images that may be undecodable
     #[arg(long, value_name = "SHARE", requires = "onnx", default_value_t = 0.05, value_parser = share)]
     max_undecodable: f64,
+    /// Activation to keep in higher precision, without a scale: a name, `*` in it for any text; may be repeated
+    #[arg(long, value_name = "NAME", requires = "onnx")]
+    keep: Vec<String>,
     /// The table; beside the model with the ending `.cache` by default
     #[arg(long, short, value_name = "FILE", requires = "onnx")]
     output: Option<PathBuf>,
@@ -198,6 +201,7 @@ impl Single {
             output: self.output.clone().unwrap_or_else(|| onnx.with_extension("cache")),
             version: TableVersion::from_raw(TABLE_VERSION).expect("a version that there was"),
             max_undecodable: self.max_undecodable,
+            keep: self.keep.clone(),
             force,
         })
     }

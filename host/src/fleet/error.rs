@@ -112,9 +112,9 @@ pub(super) fn suggest(name: &str, known: &[String], what: &str) -> String {
     }
 }
 
-/// The first dozen of the names.
+/// The first of the names; as many as a section of the fleet file has keys.
 fn list(names: &[String]) -> String {
-    const SHOWN: usize = 12;
+    const SHOWN: usize = 16;
     let quoted: Vec<_> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
     let more = names.len().saturating_sub(SHOWN);
     let rest = if more > 0 { format!(" and {more} more") } else { String::new() };

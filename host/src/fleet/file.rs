@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use trt_calib::Algorithm;
 use trt_imaging::Preprocess;
-use trt_wire::{HookName, ModelName, OnUnsupported, Precision, ShapeRange};
+use trt_wire::{
+    BackendChoice, HookName, ModelName, OnUnsupported, PluginName, Precision, RuntimeName, ShapeRange,
+};
 
 use super::value::{self, Parsed};
 
@@ -39,10 +41,41 @@ pub struct ModelFile {
     pub workspace: Option<u64>,
     #[serde(default)]
     pub on_unsupported: OnUnsupported,
+    #[serde(default)]
+    pub other_layers: OtherLayers,
+    #[serde(default)]
+    pub keep: Vec<String>,
+    #[serde(default, deserialize_with = "value::dla")]
+    pub dla: Option<u32>,
+    #[serde(default, deserialize_with = "value::level")]
+    pub optimization_level: Option<u8>,
+    #[serde(default)]
+    pub backend: BackendChoice,
+    #[serde(default)]
+    pub plugins: Vec<Parsed<PluginName>>,
+    pub runtime: Option<Parsed<RuntimeName>>,
     pub calibration: Option<CalibrationFile>,
     #[serde(default)]
     pub verify: VerifyFile,
     pub hook: Option<Parsed<HookName>>,
+}
+
+/// What the layers of an INT8 engine that are not INT8 run in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OtherLayers {
+    #[default]
+    Fp16,
+    Fp32,
+}
+
+impl From<OtherLayers> for Precision {
+    fn from(layers: OtherLayers) -> Self {
+        match layers {
+            OtherLayers::Fp16 => Self::Fp16,
+            OtherLayers::Fp32 => Self::Fp32,
+        }
+    }
 }
 
 /// `models.<name>.calibration`.

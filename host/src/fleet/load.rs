@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use trt_wire::{ModelName, Verification};
+use trt_wire::{ModelName, PluginName, Verification};
 
 use super::check;
 use super::error::{FleetError, Place};
@@ -155,11 +155,42 @@ impl Assembly<'_> {
             shapes: file.shapes,
             workspace: file.workspace,
             on_unsupported: file.on_unsupported,
+            other_layers: file.other_layers.into(),
+            keep: self.keep(&steps, file.keep),
+            dla: file.dla,
+            optimization_level: file.optimization_level,
+            backend: file.backend,
+            plugins: self.plugins(&steps, file.plugins),
+            runtime: file.runtime.map(|Parsed(runtime)| runtime),
             calibration: file.calibration.and_then(|calibration| self.calibration(&name, calibration)),
             verification: Verification { required: file.verify.required },
             hook: file.hook.map(|Parsed(hook)| hook),
             name,
         }
+    }
+
+    /// Names of activations are the model's affair, but none is empty.
+    fn keep(&mut self, model: &[Step], names: Vec<String>) -> Vec<String> {
+        for index in (0..names.len()).filter(|&index| names[index].is_empty()) {
+            let rule = "an activation has a name, and `*` stands for any";
+            let steps = [&step(model, "keep")[..], &[index.into()]].concat();
+            self.report.at_value(&steps, |key| Problem::BadText { key, rule, value: String::new() });
+        }
+        names
+    }
+
+    /// Plugins are loaded in the order of the file, each once.
+    fn plugins(&mut self, model: &[Step], names: Vec<Parsed<PluginName>>) -> Vec<PluginName> {
+        let mut plugins = Vec::new();
+        for (index, Parsed(name)) in names.into_iter().enumerate() {
+            if plugins.contains(&name) {
+                let steps = [&step(model, "plugins")[..], &[index.into()]].concat();
+                self.report.at_value(&steps, |key| Problem::Repeated { key, name: name.to_string() });
+            } else {
+                plugins.push(name);
+            }
+        }
+        plugins
     }
 
     fn calibration(&mut self, model: &ModelName, file: CalibrationFile) -> Option<Calibration> {

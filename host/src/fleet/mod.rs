@@ -22,10 +22,13 @@ use std::path::PathBuf;
 
 use trt_calib::Algorithm;
 use trt_imaging::Preprocess;
-use trt_wire::{HookName, ModelName, OnUnsupported, Precision, ShapeRange, Verification};
+use trt_wire::{
+    BackendChoice, HookName, ModelName, OnUnsupported, PluginName, Precision, RuntimeName, ShapeRange,
+    Verification,
+};
 
 pub use check::is_host;
-pub use error::{FleetError, ImagesError};
+pub use error::{FleetError, ImagesError, nearest};
 pub use findings::{Finding, Level};
 pub use images::{Images, images_at};
 pub use select::Selector;
@@ -58,6 +61,20 @@ pub struct Model {
     pub workspace: Option<u64>,
     /// What to do on a GPU without INT8 instructions.
     pub on_unsupported: OnUnsupported,
+    /// What the layers of an INT8 engine that are not INT8 run in: FP16 or FP32.
+    pub other_layers: Precision,
+    /// Activations to keep out of INT8 and FP16: names, or patterns with `*`, which the model has not been asked about.
+    pub keep: Vec<String>,
+    /// The DLA core to build for.
+    pub dla: Option<u32>,
+    /// How much the builder tries, 0 to 5.
+    pub optimization_level: Option<u8>,
+    /// What builds.
+    pub backend: BackendChoice,
+    /// Plugin libraries, by their names in the device's configuration.
+    pub plugins: Vec<PluginName>,
+    /// Where to build, by its name in the device's configuration.
+    pub runtime: Option<RuntimeName>,
     /// Where the calibration table comes from. `None` suits FP32, FP16 and models that hold Q/DQ nodes.
     pub calibration: Option<Calibration>,
     /// Whether a release must be verified before it is activated.

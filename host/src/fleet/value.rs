@@ -86,6 +86,16 @@ pub fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32
     deserializer.deserialize_u64(Whole::<1, { u32::MAX as u64 }>).map(|value| Some(value as u32))
 }
 
+/// A DLA core; no Jetson has more than two.
+pub fn dla<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    deserializer.deserialize_u64(Whole::<0, 1>).map(|value| Some(value as u32))
+}
+
+/// A builder optimization level.
+pub fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D::Error> {
+    deserializer.deserialize_u64(Whole::<0, 5>).map(|value| Some(value as u8))
+}
+
 /// A TCP port.
 pub fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
     deserializer.deserialize_u64(Whole::<1, { u16::MAX as u64 }>).map(|value| Some(value as u16))

@@ -21,7 +21,7 @@ fn chain(names: &[&str]) -> trt_onnx::proto::ModelProto {
 }
 
 /// A model that takes its table from elsewhere.
-fn taker(onnx: &Path, table: &Path) -> fleet::Model {
+pub fn taker(onnx: &Path, table: &Path) -> fleet::Model {
     let (onnx, table) = (onnx.display(), table.display());
     let text = format!("models: {{m: {{onnx: {onnx}, precision: int8, calibration: {{table: {table}}}}}}}\n");
     let folder = tempfile::tempdir().unwrap();

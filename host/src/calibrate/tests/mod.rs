@@ -41,6 +41,7 @@ impl Bench {
             preprocess: Preprocess::default(),
             output: at("out/tiny.cache"),
             version: TableVersion::from_raw(TABLE_VERSION).unwrap(),
+            keep: Vec::new(),
             max_undecodable: 0.05,
             force: false,
         };
@@ -86,6 +87,30 @@ fn every_float_activation_gets_a_scale_under_its_onnx_name() {
     assert_eq!(table.get(b"x").map(f32::to_bits), Some(0x3c01_0204));
     assert_eq!(table.get(b"r"), table.get(b"y"));
     assert_eq!((report.used, report.with_scale, report.coverage()), (3, 4, 1.0));
+}
+
+#[test]
+fn activations_to_keep_have_no_scale_and_are_recorded() {
+    let mut bench = Bench::new(&convolution(&[-1, 3, 8, 8]), 2);
+    bench.job.keep = vec!["r*".into(), "c".into()];
+    let (table, report) = bench.run().unwrap();
+    assert_eq!(names(&table), ["x", "y"]);
+    assert_eq!(report.without_scale["r"], "it is kept in higher precision");
+    let sidecar = store::read(&bench.job.output).unwrap().sidecar.unwrap();
+    assert_eq!(sidecar.keep, ["c", "r"]);
+    // A table made elsewhere says it through its provenance.
+    let outcome = ensure_table(
+        &foreign::taker(&bench.job.onnx, &bench.job.output),
+        &Ui::new(true, 0, true),
+        &Interrupt::default(),
+        false,
+    );
+    assert_eq!(outcome.unwrap().keep, ["c", "r"]);
+    // The same names in other words are no change.
+    bench.job.keep = vec!["c".into(), "r".into(), "c".into()];
+    assert!(matches!(bench.plan().unwrap().state, State::UpToDate(_)));
+    bench.job.keep = vec!["z*".into()];
+    assert!(matches!(bench.error(), CalibrateError::Keep(_)));
 }
 
 #[test]
@@ -151,6 +176,8 @@ fn an_up_to_date_table_is_reused_and_a_stale_one_explained() {
     bench.job =
         Job { preprocess: Preprocess { mean: Some(vec![0.5]), ..Preprocess::default() }, ..fresh.clone() };
     expect(&bench, "`mean[0]` was 0.0, and is 0.5");
+    bench.job = Job { keep: vec!["r".into()], ..fresh.clone() };
+    expect(&bench, "`keep` changed: `r` came to it, and nothing went from it");
     bench.job = fresh.clone();
     save(&convolution(&[-1, 3, 8, 4]), &bench.job.onnx);
     expect(&bench, "the model `model.onnx` changed");

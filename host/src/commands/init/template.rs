@@ -103,6 +103,7 @@ impl fmt::Display for Template {
         writeln!(f, "  {}:", quoted(model.map_or("model", |model| &model.name)))?;
         writeln!(f, "    onnx: {}", quoted(model.map_or("models/model.onnx", |model| &model.onnx)))?;
         f.write_str("    precision: int8   # or fp16, fp32\n")?;
+        f.write_str("    # on-unsupported: fp16   # what devices without INT8 get (Jetson Nano, TX2); without it they are refused\n")?;
         if let Some(model) = model {
             shapes(f, &model.inputs)?;
         }
@@ -255,6 +256,7 @@ mod tests {
           detector:
             onnx: "my models/detector.onnx"
             precision: int8   # or fp16, fp32
+            # on-unsupported: fp16   # what devices without INT8 get (Jetson Nano, TX2); without it they are refused
             # CHECK: the model leaves dimensions of these inputs open. One list fixes them,
             # {min: [...], opt: [...], max: [...]} lets them vary.
             shapes:

@@ -79,16 +79,14 @@ fn wanted(fleet: &Fleet, args: &Args) -> anyhow::Result<Option<Vec<ModelName>>> 
 fn prepare<'a>(model: &'a Model, args: &Args, context: &Context) -> anyhow::Result<Ready<'a>> {
     let onnx = bundle::load(&model.onnx)?;
     bundle::check(model, &onnx)?;
-    let calibration =
-        model.calibration.as_ref().filter(|_| model.precision == Precision::Int8 && !onnx.has_qdq());
+    let calibration = model.calibration.as_ref().filter(|_| model.precision == Precision::Int8);
     let table_promised = match calibration {
         Some(Calibration::Images(images)) if args.dry_run => would_calibrate(model, images, context)?,
         _ => None,
     };
     let ensure = || calibrate::ensure_table(model, &context.ui, &context.interrupt, false);
     let outcome = calibration.filter(|_| table_promised.is_none()).map(|_| ensure()).transpose()?;
-    let table = outcome.as_ref().map(|outcome| (outcome.summary.table.as_path(), &outcome.table));
-    Ok(Ready { model, bundle: Bundle::of(model, &onnx, table)?, table_promised })
+    Ok(Ready { model, bundle: Bundle::of(model, &onnx, outcome.as_ref())?, table_promised })
 }
 
 /// The algorithm of the table if a push would have to make it first; it says so.

@@ -1,7 +1,7 @@
 //! What a fleet file means, and that the reference says so.
 
 use insta::assert_snapshot;
-use trt_wire::{OnUnsupported, Precision};
+use trt_wire::{BackendChoice, OnUnsupported, Precision};
 
 use super::*;
 
@@ -14,7 +14,14 @@ fn the_reference_loads_and_means_what_it_says() {
     assert_eq!(detector.onnx, folder.join("models/detector.onnx"));
     assert_eq!(detector.workspace, Some(512 << 20));
     assert_eq!((detector.precision, detector.on_unsupported), (Precision::Int8, OnUnsupported::Fp16));
+    assert_eq!((detector.other_layers, detector.backend), (Precision::Fp32, BackendChoice::Nvinfer));
+    assert_eq!(detector.keep, ["/model.22/*", "*/Sigmoid_output_0"]);
+    assert_eq!((detector.dla, detector.optimization_level), (Some(0), Some(4)));
+    assert_eq!(detector.plugins, ["yolo-layer".parse().unwrap()]);
+    assert_eq!(detector.runtime, Some("deepstream".parse().unwrap()));
     let classifier = fleet.model("classifier").unwrap();
+    assert_eq!((classifier.dla, classifier.optimization_level, &classifier.runtime), (None, None, &None));
+    assert!(classifier.keep.is_empty() && classifier.plugins.is_empty());
     assert_eq!(classifier.shapes["scale"], ShapeRange { min: vec![1, 2], opt: vec![1, 2], max: vec![1, 2] });
     let Some(Calibration::Table(table)) = &classifier.calibration else { panic!("a table made elsewhere") };
     assert_eq!(*table, folder.join("tables/classifier.cache"));
@@ -44,6 +51,8 @@ fn the_defaults_are_those_that_the_reference_names() {
         ("output", "calibration/<model>.cache".to_owned()),
         ("required", model.verification.required.to_string()),
         ("port", ssh(&fleet, "d").port.to_string()),
+        ("other-layers", model.other_layers.to_string()),
+        ("backend", word(serde_json::to_value(model.backend).unwrap())),
         ("on-unsupported", word(serde_json::to_value(model.on_unsupported).unwrap())),
     ] {
         // The comment above the key ends with its default.

@@ -20,7 +20,7 @@ fn unknown_keys_have_a_place_and_the_nearest_known_key() {
         "#);
     assert_snapshot!(fails("models: {m: {onnx: a, precision: int8, zzz: 1}}"), @r#"
         trt-deploy.yaml:1:40: unknown key in `models.m`: `zzz`
-          hint: known keys: `onnx`, `precision`, `shapes`, `workspace`, `on-unsupported`, `calibration`, `verify`, `hook`
+          hint: known keys: `onnx`, `precision`, `shapes`, `workspace`, `on-unsupported`, `other-layers`, `keep`, `dla`, `optimization-level`, `backend`, `plugins`, `runtime`, `calibration`, `verify`, `hook`
         "#);
     assert_snapshot!(fails("models: {m: {onnx: a, precision: int8, shapes: {x: {min: [1], optt: [1], max: [1]}}}}"), @r#"
         trt-deploy.yaml:1:63: unknown key in `models.m.shapes.x`: `optt`
@@ -45,6 +45,14 @@ fn unknown_words_and_missing_keys_have_a_place() {
     assert_snapshot!(fails("models: {m: {onnx: a, precision: int8, calibration: {images: a, algorithm: entropi}}}"), @r#"
         trt-deploy.yaml:1:76: `models.m.calibration.algorithm` cannot be: `entropi`
           hint: did you mean `entropy`?
+        "#);
+    assert_snapshot!(fails("models: {m: {onnx: a, precision: int8, other-layers: int8}}"), @r#"
+        trt-deploy.yaml:1:54: `models.m.other-layers` cannot be: `int8`
+          hint: known values: `fp16`, `fp32`
+        "#);
+    assert_snapshot!(fails("models: {m: {onnx: a, precision: int8, backend: trtexc}}"), @r#"
+        trt-deploy.yaml:1:49: `models.m.backend` cannot be: `trtexc`
+          hint: did you mean `trtexec`?
         "#);
     assert_snapshot!(fails("models:\n  yolo: {precision: int8}\n"), @r#"
         trt-deploy.yaml:2:9: a key is missing in `models.yolo`: `onnx`
@@ -146,6 +154,26 @@ fn values_beyond_their_limits_are_refused_with_their_path() {
         "#);
     assert_snapshot!(fails("devices: {a: {port: 70000}}"), @r#"
         trt-deploy.yaml:1:21: devices.a.port: invalid value: integer `70000`, expected a whole number from 1 to 65535
+          hint: `trt-deploy init --reference` prints every key with its meaning
+        "#);
+    assert_snapshot!(fails("models: {m: {onnx: a, precision: fp16, dla: 2}}"), @r#"
+        trt-deploy.yaml:1:45: models.m.dla: invalid value: integer `2`, expected a whole number from 0 to 1
+          hint: `trt-deploy init --reference` prints every key with its meaning
+        "#);
+    assert_snapshot!(fails("models: {m: {onnx: a, precision: fp16, optimization-level: 6}}"), @r#"
+        trt-deploy.yaml:1:60: models.m.optimization-level: invalid value: integer `6`, expected a whole number from 0 to 5
+          hint: `trt-deploy init --reference` prints every key with its meaning
+        "#);
+    assert_snapshot!(fails("models: {m: {onnx: a, precision: fp16, keep: ['']}}"), @r#"
+        trt-deploy.yaml:1:47: models.m.keep[0]: an activation has a name, and `*` stands for any, not: ""
+          hint: choose another text
+        "#);
+    assert_snapshot!(fails("models: {m: {onnx: a, precision: fp16, plugins: [a, b, a]}}"), @r#"
+        trt-deploy.yaml:1:56: models.m.plugins[2]: named twice: `a`
+          hint: remove one of the two
+        "#);
+    assert_snapshot!(fails("models: {m: {onnx: a, precision: fp16, runtime: /opt/x}}"), @r#"
+        trt-deploy.yaml:1:49: models.m.runtime: a name has 1 to 64 characters out of `A-Z a-z 0-9 . _ -` and starts with a letter or a digit, not: "/opt/x"
           hint: `trt-deploy init --reference` prints every key with its meaning
         "#);
     assert_snapshot!(fails("models: {m: {onnx: '', precision: fp16}}"), @r#"

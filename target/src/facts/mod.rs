@@ -3,6 +3,8 @@
 //! Nothing is inferred that can be asked: TensorRT's version is the library's answer, and the GPU is the driver's.
 
 mod files;
+#[cfg(test)]
+pub mod golden;
 mod machine;
 mod module;
 mod power;
@@ -148,3 +150,6 @@ pub fn disk_free(store: &Path) -> u64 {
     let existing = store.ancestors().find(|path| path.exists());
     existing.and_then(|path| rustix::fs::statvfs(path).ok()).map_or(0, |stat| stat.f_bavail * stat.f_frsize)
 }
+
+#[cfg(test)]
+mod tests;

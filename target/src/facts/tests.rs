@@ -1,0 +1,62 @@
+use super::*;
+
+/// The facts of a device of `tests/devices`, without those of the machine that the test runs on.
+fn facts(device: &str) -> DeviceFacts {
+    let dir = tempfile::tempdir().unwrap();
+    let gatherer = Gatherer::new(Arc::new(golden::config(device, dir.path())));
+    let facts = gatherer.gather(None).unwrap();
+    assert!(facts.time > 0 && facts.disk_free > 0 && !facts.hostname.is_empty() && !facts.arch.is_empty());
+    DeviceFacts {
+        hostname: "[host]".into(),
+        arch: "[arch]".into(),
+        agent_version: "[version]".into(),
+        time: 0,
+        disk_free: 0,
+        ..facts
+    }
+}
+
+#[test]
+fn every_device_has_the_facts_that_its_files_and_its_worker_give() {
+    for device in golden::DEVICES {
+        let text = serde_json::to_string_pretty(&facts(device)).unwrap();
+        insta::assert_snapshot!(device, text);
+    }
+}
+
+#[test]
+fn no_driver_means_no_gpu_however_well_the_module_is_known() {
+    let facts = facts("dpkg-only");
+    assert_eq!((facts.module.as_deref(), facts.jetpack.as_deref()), (Some("AGX Orin"), Some("5.0.2")));
+    assert!(facts.gpu.is_err() && facts.cuda_driver.is_none() && facts.tensorrt.is_err());
+}
+
+#[test]
+fn facts_are_those_of_the_runtime_asked_about() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = golden::config("orin-nano", dir.path());
+    let triton: RuntimeName = "triton".parse().unwrap();
+    config.runtimes.insert(triton.clone(), golden::worker("orin-nx"));
+    let gatherer = Gatherer::new(Arc::new(config));
+    let version = |name: Option<&RuntimeName>| {
+        let facts = gatherer.gather(name).unwrap();
+        assert_eq!(facts.runtime.as_ref(), name);
+        facts.tensorrt.unwrap().version
+    };
+    assert_eq!((version(None), version(Some(&triton))), ([10, 3, 0], [8, 6, 2]));
+    let failure = gatherer.gather(Some(&"deepstream".parse().unwrap())).unwrap_err();
+    assert!(failure.message.contains("deepstream") && failure.hint.unwrap().contains("triton"));
+}
+
+#[test]
+fn a_worker_of_the_configuration_is_asked_anew_each_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let said = dir.path().join("probe.json");
+    let mut config = golden::config("nano", dir.path());
+    config.default_runtime.worker = vec!["cat".into(), said.display().to_string()];
+    let gatherer = Gatherer::new(Arc::new(config));
+    for (device, version) in [("nano", [8, 2, 1]), ("orin-nano", [10, 3, 0])] {
+        fs::copy(&golden::worker(device).worker[1], &said).unwrap();
+        assert_eq!(gatherer.gather(None).unwrap().tensorrt.unwrap().version, version);
+    }
+}

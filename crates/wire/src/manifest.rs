@@ -87,3 +87,36 @@ impl Manifest {
         files.chain(self.table.iter().map(|table| (table.blob, table.size))).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANIFEST: &str = r#"{"format": 2, "model": "net", "files": [], "table": null,
+        "summary": {"opset": 13, "has_qdq": false, "inputs": [], "outputs": [], "operators": {}},
+        "build": {"precision": "fp32", "shapes": {}, "workspace": null, "on_unsupported": "fail", "other_layers": "fp16",
+                  "keep": [], "dla": null, "optimization_level": null, "backend": "auto",
+                  "plugins": ["yolo"], "runtime": "triton"},
+        "verification": {"required": false}, "hook": "restart"}"#;
+
+    #[test]
+    fn a_manifest_names_runtimes_plugins_and_hooks_and_cannot_bring_paths() {
+        let parse = |text: &str| serde_json::from_str::<Manifest>(text);
+        parse(MANIFEST).unwrap();
+        for name in ["\"yolo\"", "\"triton\"", "\"restart\""] {
+            for path in ["/usr/lib/libevil.so", "../libevil.so", "..", "-rf", "sh -c reboot", ""] {
+                let text = MANIFEST.replace(name, &format!("{path:?}"));
+                assert!(parse(&text).is_err(), "{text}");
+            }
+            let argv = MANIFEST.replace(name, r#"{"argv": ["sh"]}"#);
+            assert!(parse(&argv).is_err(), "{argv}");
+        }
+    }
+
+    #[test]
+    fn what_a_manifest_has_no_field_for_is_not_carried_on() {
+        let more = r#""worker": ["sh"], "tensorrt_dir": "/tmp", "plugin_paths": ["/tmp/x.so"], "keep":"#;
+        let parsed: Manifest = serde_json::from_str(&MANIFEST.replacen("\"keep\":", more, 1)).unwrap();
+        assert_eq!(parsed, serde_json::from_str(MANIFEST).unwrap());
+    }
+}

@@ -11,3 +11,6 @@ mod run;
 pub use plan::plan;
 pub use rollback::rollback;
 pub use run::{Control, run};
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use trt_wire::{DeviceFacts, Failure, FailureCode, ModelName, ReleaseId, Retry};
 
 use super::activate;
 use crate::config::Config;
+use crate::facts::Gatherer;
 use crate::store::{BuildRecord, Entry, Store, now};
 
 /// Activates the release before the current one, or the one that `to` names by a prefix of its digits. With
@@ -18,7 +19,7 @@ pub fn rollback(
     who: &str,
     config: &Config,
     store: &Store,
-    facts: &DeviceFacts,
+    gatherer: &Gatherer,
 ) -> Result<Reply, Failure> {
     let from = store.current(model)?.ok_or_else(|| {
         not_found(format!("no release of `{model}` is active"), "`trt-deploy status` shows what is")
@@ -43,7 +44,7 @@ pub fn rollback(
     let record = store.engine(release.engine)?.ok_or_else(|| {
         not_found(format!("the engine of release {target} is gone"), "push the model again")
     })?;
-    check_fit(&record, facts)?;
+    check_fit(&record, &gatherer.gather(record.plan.runtime.as_ref())?)?;
     activate::hook_of(&release.manifest, config)?;
     let reply = Reply::RolledBack { from, to: target, path: store.engine_path(model).display().to_string() };
     if intent == Intent::Look {

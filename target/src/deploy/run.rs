@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use trt_wire::message::{Action, Deployed, Event, Phase, Planned, VerifyOutcome};
 use trt_wire::worker::{BuildJob, Built, Job, WorkerEvent};
-use trt_wire::{BlobId, Failure, FailureCode, Manifest, QuantMode, Retry};
+use trt_wire::{Failure, FailureCode, Manifest, QuantMode, Retry};
 
-use super::activate;
+use super::{activate, identity};
 use crate::config::Config;
 use crate::store::{BuildRecord, Entry, Store, durable, now};
 use crate::supervise::{self, Limits};
@@ -69,8 +69,9 @@ pub fn run(
         journal(store, who, "activate", manifest, planned, &stopped);
         return stopped;
     }
-    let verify =
-        VerifyOutcome::NotVerified { because: "this version of the agent cannot run engines yet".into() };
+    let verify = VerifyOutcome::NotVerified {
+        because: "this version of the agent cannot compare an engine with FP32 yet".into(),
+    };
     store.add_release(planned.release, manifest, planned.engine, &verify)?;
     sink(Event::Phase { phase: Phase::Activate });
     let previous = store.current(&manifest.model)?;
@@ -135,7 +136,7 @@ fn build(
     let _ = fs::remove_dir_all(&work.0);
     fs::create_dir_all(&work.0).map_err(failed)?;
     let job = job(manifest, planned, config, store, &work.0)?;
-    let (engine, log) = (job.engine.clone(), job.log.clone());
+    let (engine, log, timing) = (job.engine.clone(), job.log.clone(), job.timing_cache.clone());
 
     let runtime = config.runtime(planned.plan.runtime.as_ref())?;
     let limits = Limits { timeout: config.build_timeout, cancel: Arc::clone(&control.cancel) };
@@ -150,13 +151,17 @@ fn build(
     let record = BuildRecord {
         key: planned.engine,
         model: manifest.model.clone(),
-        engine: hash_file(&engine).map_err(failed)?,
+        engine: identity::hash_file(&engine).map_err(failed)?,
         plan: planned.plan.clone(),
         built: built.clone(),
         facts: planned.facts.clone(),
         time: now(),
     };
     store.commit_engine(&work.0, &record)?;
+    // The engine is there; a cache that cannot be kept costs time in the next build and nothing else.
+    if let Some(Err(error)) = timing.map(|copy| store.keep_timing_cache(&planned.facts, &copy)) {
+        eprintln!("{}", Failure::from(error));
+    }
     Ok(built)
 }
 
@@ -175,11 +180,14 @@ fn job(
     let tensorrt = planned.facts.tensorrt.clone().map_err(|reason| {
         Failure::new(FailureCode::NoTensorRt, Retry::AfterFix, format!("the plan has no TensorRT: {reason}"))
     })?;
+    let runtime = config.runtime(planned.plan.runtime.as_ref())?;
+    let timing_cache = work.join("timing.cache");
+    store.copy_timing_cache(&planned.facts, &timing_cache);
     let needs_table = planned.plan.mode == QuantMode::Explicit || planned.plan.mode == QuantMode::Implicit;
     Ok(BuildJob {
-        tensorrt_dir: config.runtime(planned.plan.runtime.as_ref())?.tensorrt_dir.clone(),
+        tensorrt_dir: runtime.tensorrt_dir.clone(),
         plugins: config.plugin_paths(&planned.plan.plugins)?,
-        timing_cache: None,
+        timing_cache: Some(timing_cache),
         model: model_dir.join(&manifest.files[0].path),
         table: manifest.table.as_ref().filter(|_| needs_table).map(|table| store.blob_path(table.blob)),
         plan: planned.plan.clone(),
@@ -205,10 +213,4 @@ fn with_log(failure: Failure, log: Option<PathBuf>) -> Failure {
     let log = format!("the log is on the device: {}", log.display());
     let hint = failure.hint.as_ref().map_or_else(|| log.clone(), |hint| format!("{hint}; {log}"));
     failure.with_hint(hint)
-}
-
-fn hash_file(path: &Path) -> std::io::Result<BlobId> {
-    let mut hasher = blake3::Hasher::new();
-    std::io::copy(&mut fs::File::open(path)?, &mut hasher)?;
-    Ok(BlobId::from_bytes(*hasher.finalize().as_bytes()))
 }

@@ -7,6 +7,7 @@
 //! models/<name>/releases/<id>/  manifest.json, engine -> ../../../../engines/<key>, verify.json, activation.json
 //! models/<name>/current         symlink, replaced by rename: the only switch there is
 //! models/<name>/last-failure.log  TensorRT's words about the last build that failed
+//! timing/<TensorRT>-<gpu>.cache  what TensorRT measured in earlier builds
 //! work/                         builds under way; emptied at start
 //! journal.jsonl                 what happened, by whom, when
 //! lock                          held by the one daemon that writes here
@@ -17,6 +18,7 @@ pub mod durable;
 mod engines;
 mod journal;
 mod releases;
+mod timing;
 
 use std::fs::{self, File};
 use std::io;

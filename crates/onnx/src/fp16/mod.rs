@@ -8,6 +8,7 @@
 
 mod convert;
 mod keep;
+mod scales;
 
 use serde::Serialize;
 
@@ -73,7 +74,8 @@ pub struct Fp16Report {
 
 /// Converts `model` to float16 inside, with float32 inputs and outputs.
 ///
-/// Operator sets below 13, or below 19 where the graph holds Q/DQ, are raised first. In float32 stay, besides
+/// Stored INT8 weights whose scale float16 does not hold are rounded to one that it holds, if that is still finer than
+/// the weights beside them. Operator sets below 13, or below 19 where the graph holds Q/DQ, are raised first. In float32 stay, besides
 /// `options`: arithmetic on shapes, nodes with a number that float16 does not hold, nodes that read a dequantized value
 /// whose scale it does not hold, operators without a float16 form or of other domains, and control flow with all in
 /// its bodies. On an error the model is as it was.
@@ -93,6 +95,7 @@ pub fn to_fp16(model: &mut Model, options: &Fp16Options) -> Result<Fp16Report, O
         ..Fp16Report::default()
     };
     work.proto.ir_version = Some(work.ir_version().max(format));
+    scales::refit(&mut work)?;
     let mut converter = Converter::new(&work);
     let reasons = keep::decide(&work, options, &mut converter)?;
     let graph = work.graph_mut();

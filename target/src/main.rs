@@ -8,6 +8,7 @@ mod config;
 mod connect;
 mod daemon;
 mod deploy;
+mod doctor;
 mod facts;
 mod store;
 mod supervise;
@@ -15,9 +16,10 @@ mod worker;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use trt_wire::{Failure, RuntimeName};
+use trt_wire::{Failure, Finding, Health, RuntimeName};
 
 use config::Config;
 
@@ -48,6 +50,8 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         runtime: Option<RuntimeName>,
     },
+    /// Print what is good and bad about this device, and fail if there is a problem
+    Doctor,
     /// Do one job given on stdin; the daemon runs this
     #[command(hide = true)]
     Worker,
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
         Command::Facts { runtime } => Config::load(cli.config.as_deref())
             .map_err(Into::into)
             .and_then(|config| print_facts(config, runtime.as_ref())),
+        Command::Doctor => Config::load(cli.config.as_deref()).map_err(Into::into).and_then(print_findings),
         Command::Connect { socket } => socket
             .map_or_else(|| Config::load(cli.config.as_deref()).map(|config| config.socket), Ok)
             .map_err(Into::into)
@@ -76,6 +81,27 @@ fn print_facts(config: Config, runtime: Option<&RuntimeName>) -> Result<(), Box<
     let facts = facts::Gatherer::new(config.into()).gather(runtime)?;
     println!("{}", serde_json::to_string_pretty(&facts)?);
     Ok(())
+}
+
+fn print_findings(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+    let gatherer = facts::Gatherer::new(Arc::new(config.clone()));
+    let (findings, _) = doctor::examine(&config, &gatherer)?;
+    for Finding { check, health, message, hint } in &findings {
+        let health = match health {
+            Health::Good => "good",
+            Health::Advice => "advice",
+            Health::Problem => "PROBLEM",
+        };
+        println!("{health:8} {check:16} {message}");
+        if let Some(hint) = hint {
+            println!("{:25} hint: {hint}", "");
+        }
+    }
+    match findings.iter().filter(|finding| finding.health == Health::Problem).count() {
+        0 => Ok(()),
+        1 => Err("there is a problem".into()),
+        problems => Err(format!("there are {problems} problems").into()),
+    }
 }
 
 fn report(error: &(dyn std::error::Error + 'static)) -> ExitCode {

@@ -20,6 +20,7 @@ use trt_wire::{BlobId, EngineKey, Failure, FailureCode, Manifest, ModelName, Ret
 use super::Agent;
 use super::lock::Held;
 use crate::deploy::{self, Control};
+use crate::doctor;
 
 /// How much of a host's name is kept, in characters.
 const LONGEST_NAME: usize = 128;
@@ -212,8 +213,8 @@ impl Session<'_> {
                 self.plan(*manifest, intent, rebuild, table_promised.as_deref())
             }
             Request::Doctor => {
-                let message = "this version of the agent cannot examine its device yet";
-                Err(Failure::new(FailureCode::BadRequest, Retry::Never, message))
+                let examined = doctor::examine(&self.agent.config, &self.agent.gatherer);
+                examined.map(|(findings, facts)| Reply::Examined { findings, facts: Box::new(facts) })
             }
             Request::Upload { blob, size, offset } => self.upload(blob, size, offset)?,
             Request::Deploy { expect } => match self.deploy(expect) {

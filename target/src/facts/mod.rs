@@ -2,13 +2,13 @@
 //!
 //! Nothing is inferred that can be asked: TensorRT's version is the library's answer, and the GPU is the driver's.
 
-mod files;
+pub mod files;
 #[cfg(test)]
 pub mod golden;
-mod machine;
+pub mod machine;
 mod module;
-mod power;
-mod release;
+pub mod power;
+pub mod release;
 
 use std::collections::BTreeMap;
 use std::fs;

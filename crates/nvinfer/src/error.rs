@@ -41,6 +41,22 @@ pub enum LoadError {
         /// The loader's words.
         reason: String,
     },
+    /// A file has the right name and is no shared library.
+    #[error("`{}` is not a shared library", path.display())]
+    NotALibrary {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A library is for another processor.
+    #[error("`{}` is a library for {found}, and this program runs on {expected}", path.display())]
+    WrongArchitecture {
+        /// The library.
+        path: PathBuf,
+        /// The processor it is for.
+        found: String,
+        /// The processor of this program.
+        expected: &'static str,
+    },
     /// TensorRT is there without its ONNX parser.
     #[error("TensorRT library `{}` has no ONNX parser beside it{}", library.display(), list(tried))]
     NoParser {
@@ -58,12 +74,52 @@ pub enum LoadError {
         symbol: &'static str,
     },
     /// The library's version is in none of the tables; calling it would be a guess.
-    #[error("TensorRT library `{}` is of a version with an unknown interface: {number}", path.display())]
+    #[error("TensorRT library `{}` is of a version with an unknown interface: {}", path.display(), named(*number))]
     UnknownVersion {
         /// The library.
         path: PathBuf,
-        /// What `getInferLibVersion()` returned.
+        /// What `getInferLibVersion()` returned; [`Version::decode`] reads it.
         number: i32,
+    },
+    /// The library can only run engines, and one to build them is needed.
+    #[error("TensorRT library `{}` is a runtime without a builder", library.display())]
+    RuntimeOnly {
+        /// The library.
+        library: PathBuf,
+    },
+    /// A library was built against another major version of TensorRT, and has loaded that as well.
+    #[error("`{}` needs `{needs}`, and TensorRT is loaded from `{}`", path.display(), library.display())]
+    Mixed {
+        /// The parser or plugin library.
+        path: PathBuf,
+        /// The TensorRT it needs.
+        needs: &'static str,
+        /// The TensorRT in use.
+        library: PathBuf,
+    },
+    /// TensorRT is there without the library of its own plugins.
+    #[error("TensorRT library `{}` has no plugin library beside it{}", library.display(), list(tried))]
+    NoPlugins {
+        /// The library that was found.
+        library: PathBuf,
+        /// Every name tried; none for TensorRT-RTX, which has no such library.
+        tried: Vec<Attempt>,
+    },
+    /// TensorRT's plugin library did not register its plugins.
+    #[error("`initLibNvInferPlugins` of `{}` failed{}", path.display(), list(recorded))]
+    PluginsRefused {
+        /// The plugin library.
+        path: PathBuf,
+        /// What TensorRT reported meanwhile.
+        recorded: Vec<RecordedError>,
+    },
+    /// A plugin library is not there, or something that it needs is missing.
+    #[error("plugin library `{}` does not load: {reason}", path.display())]
+    Plugin {
+        /// The library.
+        path: PathBuf,
+        /// The loader's words, which name a missing library or symbol.
+        reason: String,
     },
     /// Another TensorRT is in use; two in one process would share symbols and the global logger.
     #[error("another TensorRT is loaded already: `{}` instead of `{}`", loaded.display(), wanted.display())]
@@ -86,6 +142,36 @@ impl LoadError {
             }
             LoadError::Broken { path, .. } => {
                 format!("run `ldd {}` to see what is missing, and reinstall TensorRT", path.display())
+            }
+            LoadError::NotALibrary { path } => {
+                format!("reinstall TensorRT: `{}` is cut off or was overwritten", path.display())
+            }
+            LoadError::WrongArchitecture { expected, .. } => {
+                format!("install the packages of TensorRT for {expected}")
+            }
+            LoadError::RuntimeOnly { .. } => {
+                "install the full TensorRT (`libnvinfer`), or name its folder in the device's configuration"
+                    .into()
+            }
+            LoadError::Mixed { path, .. } => {
+                format!(
+                    "replace `{}` by its build for the TensorRT in use, or use one TensorRT",
+                    path.display()
+                )
+            }
+            LoadError::NoPlugins { .. } => {
+                "install TensorRT's plugins (on a Jetson: `sudo apt install libnvinfer-plugin8` or \
+                 `libnvinfer-plugin10`)"
+                    .into()
+            }
+            LoadError::PluginsRefused { .. } => {
+                "install TensorRT and its plugins from the same package version".into()
+            }
+            LoadError::Plugin { path, .. } => {
+                format!(
+                    "run `ldd -r {}` to see what is missing, and check the path in the device's configuration",
+                    path.display()
+                )
             }
             LoadError::NoParser { .. } => {
                 "install the ONNX parser of the same version (on a Jetson: `sudo apt install \
@@ -226,6 +312,65 @@ pub enum Error {
         /// The shape asked for.
         shape: Vec<i64>,
     },
+    /// The device has no such deep learning accelerator.
+    #[error("DLA core {core} does not exist on this device, which has {available}")]
+    NoDla {
+        /// The core asked for, from 0.
+        core: u32,
+        /// How many cores there are.
+        available: u32,
+    },
+    /// TensorRT did not accept a timing cache: it is damaged, or of another TensorRT or device.
+    #[error("TensorRT refuses a timing cache of {bytes} bytes{}", list(recorded))]
+    TimingCache {
+        /// Its size.
+        bytes: usize,
+        /// What TensorRT reported meanwhile.
+        recorded: Vec<RecordedError>,
+    },
+    /// TensorRT did not accept an engine: it is damaged, or of another TensorRT or GPU.
+    #[error("{version} refuses an engine of {bytes} bytes{}", list(recorded))]
+    Deserialize {
+        /// The version that was to run it.
+        version: Version,
+        /// The size of the engine.
+        bytes: usize,
+        /// What TensorRT reported meanwhile.
+        recorded: Vec<RecordedError>,
+    },
+    /// The engine has no such input or output.
+    #[error("the engine has no tensor `{name}`, only: {}", names.join(", "))]
+    NoTensor {
+        /// The name asked for.
+        name: String,
+        /// Its inputs and outputs.
+        names: Vec<String>,
+    },
+    /// A tensor is to be read or written in host memory, which this crate does not do: a shape tensor.
+    #[error("the engine keeps `{name}` in host memory")]
+    HostTensor {
+        /// The tensor.
+        name: String,
+    },
+    /// The memory given for a tensor is missing or smaller than the tensor.
+    #[error("tensor `{name}` needs {needed} bytes of device memory and was given {given}")]
+    Memory {
+        /// The tensor.
+        name: String,
+        /// The size in bytes at the shapes set.
+        needed: u64,
+        /// The size that was given; 0 for none.
+        given: u64,
+    },
+    /// The engine did not start.
+    #[error("the engine did not run{}", list(recorded))]
+    Enqueue {
+        /// What TensorRT reported meanwhile.
+        recorded: Vec<RecordedError>,
+    },
+    /// The library was opened for running engines, and was asked to build one.
+    #[error(transparent)]
+    Load(#[from] Box<LoadError>),
     /// Two objects of different builders were to work together.
     #[error("the {what} is of another builder")]
     Foreign {
@@ -260,8 +405,34 @@ impl Error {
             Error::Cancelled => return None,
             Error::Nul { .. } => "remove the NUL byte".into(),
             Error::Shape { input, .. } => format!("correct the shapes of `{input}`: at most 8 dimensions"),
+            Error::NoDla { available: 0, .. } => {
+                "remove `dla` from the target: this device, or its TensorRT, has none".into()
+            }
+            Error::NoDla { available, .. } => format!("set `dla` to a core from 0 to {}", available - 1),
+            Error::TimingCache { .. } => {
+                "remove the file of the timing cache: the next build makes a new one".into()
+            }
+            Error::Deserialize { .. } => {
+                "build the engine again, on this device and with this TensorRT".into()
+            }
+            Error::NoTensor { names, .. } => format!("use one of {}", names.join(", ")),
+            Error::HostTensor { .. } => "export the model without inputs or outputs that hold shapes".into(),
+            Error::Memory { .. } => return None,
+            Error::Enqueue { .. } => {
+                "see TensorRT's log: often the GPU has no memory left, or a shape is outside the profile"
+                    .into()
+            }
+            Error::Load(error) => return error.hint(),
             Error::Foreign { .. } => return None,
         })
+    }
+}
+
+/// `12.0.0 (120000)`, or the number alone.
+fn named(number: i32) -> String {
+    match Version::decode(number) {
+        Some([major, minor, patch]) => format!("{major}.{minor}.{patch} ({number})"),
+        None => number.to_string(),
     }
 }
 
@@ -294,6 +465,13 @@ mod tests {
             LoadError::NoParser { library: path.clone(), tried: attempt() },
             LoadError::NoSymbol { path: path.clone(), symbol: "getInferLibVersion" },
             LoadError::UnknownVersion { path: path.clone(), number: 90300 },
+            LoadError::NotALibrary { path: path.clone() },
+            LoadError::WrongArchitecture { path: path.clone(), found: "x86-64".into(), expected: "AArch64" },
+            LoadError::RuntimeOnly { library: path.clone() },
+            LoadError::Mixed { path: "p.so".into(), needs: "libnvinfer.so.8", library: path.clone() },
+            LoadError::NoPlugins { library: path.clone(), tried: vec![] },
+            LoadError::PluginsRefused { path: path.clone(), recorded: vec![] },
+            LoadError::Plugin { path: path.clone(), reason: "undefined symbol: f".into() },
             LoadError::OnePerProcess { loaded: path, wanted: "/other".into() },
         ];
         for error in all {
@@ -313,7 +491,15 @@ mod tests {
             Error::Parse { errors: vec![] },
             Error::EmptyModel,
             Error::Rejected { method: "m", value: "v".into(), recorded: recorded.clone() },
-            Error::Build { recorded },
+            Error::Build { recorded: recorded.clone() },
+            Error::NoDla { core: 0, available: 0 },
+            Error::NoDla { core: 2, available: 2 },
+            Error::TimingCache { bytes: 9, recorded: recorded.clone() },
+            Error::Deserialize { version, bytes: 9, recorded: recorded.clone() },
+            Error::NoTensor { name: "x".into(), names: vec!["y".into()] },
+            Error::HostTensor { name: "x".into() },
+            Error::Enqueue { recorded },
+            Error::Load(Box::new(LoadError::RuntimeOnly { library: "l".into() })),
             Error::Nul { what: "path", text: "a\0b".into() },
             Error::Shape { input: "x".into(), shape: vec![1; 9] },
         ];
@@ -322,6 +508,14 @@ mod tests {
         }
         assert_eq!(Error::Cancelled.hint(), None);
         assert_eq!(Error::Foreign { what: "config" }.hint(), None);
+        assert_eq!(Error::Memory { name: "x".into(), needed: 2, given: 1 }.hint(), None);
+    }
+
+    #[test]
+    fn an_unknown_version_is_named_all_the_same() {
+        let text = |number| LoadError::UnknownVersion { path: "l".into(), number }.to_string();
+        assert!(text(120000).ends_with("unknown interface: 12.0.0 (120000)"), "{}", text(120000));
+        assert!(text(-1).ends_with("unknown interface: -1"));
     }
 
     #[test]

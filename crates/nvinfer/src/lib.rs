@@ -21,12 +21,12 @@
 //!
 //! A wrong table means a crash, so use this crate in a process of its own, as the agent's worker does. It never prints;
 //! TensorRT's log goes to [`Library::set_logger`]. It must not be used by other crates under `crates/`.
-//!
-//! Not here yet: calibrators, and running engines.
 
 #[cfg(not(unix))]
 compile_error!("TensorRT's C++ interface is known here for Linux only");
 
+#[deny(unsafe_code)]
+mod elf;
 mod error;
 mod result;
 #[deny(unsafe_code)]
@@ -37,10 +37,16 @@ mod version;
 
 pub use error::{Attempt, Error, LoadError, ParserError, RecordedError, Unsupported};
 pub use safe::{
-    Builder, BuilderConfig, HostMemory, Library, Network, OptimizationProfile, SearchPath, ShapeRange,
-    TensorInfo,
+    Builder, BuilderConfig, Calibrator, Engine, ExecutionContext, HostMemory, IoTensor, Layer, Library,
+    Network, NetworkTensor, OptimizationProfile, Runtime, SearchPath, ShapeRange, Tensor, TensorInfo,
 };
+pub use sys::calibrator::CalibratorClass;
+pub use sys::device::{DeviceMemory, DeviceStream};
 pub use sys::logger::LogSink;
 pub use sys::monitor::ProgressEvent;
-pub use sys::values::{BuilderFlag, DataType, ProfilingVerbosity, Severity, Typing, compute_capabilities};
+pub use sys::values::{
+    BuilderFlag, DataType, DeviceType, HardwareCompatibility, IoMode, LayerKind, MemoryPool,
+    PrecisionConstraints, PreviewFeature, ProfilingVerbosity, Severity, TacticSource, Typing,
+    compute_capabilities,
+};
 pub use version::{Family, Product, Version};

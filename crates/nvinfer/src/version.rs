@@ -57,9 +57,7 @@ impl Version {
     /// through to the canaries of [`crate::Builder`]; RTX changed its interface inside 1.x, so there a newer minor is
     /// unknown.
     pub fn from_number(number: i32) -> Option<Version> {
-        let number = u32::try_from(number).ok()?;
-        let unit = if number < 10_000 { 1_000 } else { 10_000 };
-        let (major, minor, patch) = (number / unit, number % unit / 100, number % 100);
+        let [major, minor, patch] = Version::decode(number)?;
         let (product, family) = match (number, major, minor) {
             (8_000..=8_699, ..) => (Product::TensorRt, Family::V8),
             (100_000.., 10, _) => (Product::TensorRt, Family::V10),
@@ -69,6 +67,14 @@ impl Version {
             _ => return None,
         };
         Some(Version { product, family, major, minor, patch })
+    }
+
+    /// Major, minor and patch of any `getInferLibVersion()`, also of versions whose interface is unknown: 7103 is 7.1.3,
+    /// 120000 is 12.0.0. Five digits starting with 1 are TensorRT-RTX. `None` for what cannot be a version.
+    pub fn decode(number: i32) -> Option<[u32; 3]> {
+        let number = u32::try_from(number).ok().filter(|number| (1_000..10_000_000).contains(number))?;
+        let unit = if number < 10_000 { 1_000 } else { 10_000 };
+        Some([number / unit, number % unit / 100, number % 100])
     }
 
     /// The number of `getInferLibVersion()`, which is also the one in a calibration table's header (8601, 100300).
@@ -146,6 +152,24 @@ mod tests {
             i32::MAX,
         ] {
             assert_eq!(Version::from_number(number), None, "{number}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_unknown_versions_can_be_read() {
+        let cases = [
+            (7103, Some([7, 1, 3])),
+            (8601, Some([8, 6, 1])),
+            (9300, Some([9, 3, 0])),
+            (90300, Some([9, 3, 0])),
+            (10800, Some([1, 8, 0])),
+            (120000, Some([12, 0, 0])),
+            (0, None),
+            (-8601, None),
+            (i32::MAX, None),
+        ];
+        for (number, expected) in cases {
+            assert_eq!(Version::decode(number), expected, "{number}");
         }
     }
 

@@ -8,41 +8,56 @@ use super::config::Config;
 use super::library::TensorRt;
 use super::network::Network;
 use super::{Owned, expect};
-use crate::error::{Error, Unsupported};
-use crate::sys::object::{Handle, call};
+use crate::error::{Error, RecordedError, Unsupported};
+use crate::sys::object::{Handle, Method, call};
 use crate::sys::recorder::ErrorRecorder;
 use crate::sys::slots::host_memory::VHostMemory;
 use crate::sys::slots::profile::VOptimizationProfile;
 use crate::sys::slots::{builder, builder::VBuilder, host_memory, profile};
-use crate::sys::types::{Dims32, Dims64, Ptr};
+use crate::sys::types::{Bool, Dims32, Dims64, Ptr};
 use crate::sys::values::ShapeSelector;
 use crate::version::{Family, Version};
+
+/// `platformHasFast…`.
+type Fast = Method<VBuilder, unsafe extern "C" fn(Ptr) -> Bool>;
 
 /// A builder with its error recorder.
 pub struct Builder {
     object: Owned<VBuilder>,
-    pub(crate) recorder: Arc<ErrorRecorder>,
+    recorder: Arc<ErrorRecorder>,
     pub(crate) library: Arc<TensorRt>,
 }
 
 impl Builder {
     /// Makes a builder and proves with the first call that the slot table fits.
     pub fn new(library: Arc<TensorRt>) -> Result<Builder, Error> {
+        let create = library.create_builder().map_err(Box::new)?;
         let version = library.version;
         let logger = library.logger.as_ptr();
         let recorder = ErrorRecorder::new(version, library.class_type_info);
+        library.logger.take_errors();
         // SAFETY: the logger lives forever and has the layout of this version; the number is the library's own.
-        let public = unsafe { (library.create_builder)(logger, version.table_version() as i32) };
+        let public = unsafe { create(logger, version.table_version() as i32) };
         // SAFETY: a new builder or null.
-        let handle: Handle<VBuilder> = unsafe { Handle::forwarding(version, public) }
-            .ok_or(Error::Creation { method: "createInferBuilder", recorded: vec![] })?;
+        let handle: Handle<VBuilder> = unsafe { Handle::forwarding(version, public) }.ok_or_else(|| {
+            Error::Creation { method: "createInferBuilder", recorded: library.logger.take_errors() }
+        })?;
         // SAFETY: getLogger takes no arguments. On a mismatch the builder is not deleted: that call may be wrong too.
         if let Ok(found) = unsafe { call!(handle, builder::GET_LOGGER) } {
             expect(version, builder::GET_LOGGER.name, logger, found)?;
         }
         let this = Builder { object: Owned(handle), recorder, library };
+        let recorder = this.recorder.as_ptr();
         // SAFETY: the recorder is a field after the builder, so it outlives it.
-        unsafe { call!(handle, builder::SET_ERROR_RECORDER, this.recorder.as_ptr()) }?;
+        let found = unsafe {
+            call!(handle, builder::SET_ERROR_RECORDER, recorder)?;
+            call!(handle, builder::GET_ERROR_RECORDER)?
+        };
+        if let Err(mismatch) = expect(version, builder::GET_ERROR_RECORDER.name, recorder, found) {
+            // Whatever these slots are, the object may hold our recorder now: both must stay.
+            std::mem::forget(this);
+            return Err(mismatch);
+        }
         Ok(this)
     }
 
@@ -71,19 +86,46 @@ impl Builder {
         Ok(unsafe { HostMemory::new(self.library.clone(), plan) })
     }
 
-    /// Forgets what was recorded so far, so that the next error carries its own words only.
+    /// How many DLA cores there are.
+    pub fn dla_cores(&self) -> Result<i32, Unsupported> {
+        // SAFETY: no arguments.
+        unsafe { call!(self.object.0, builder::GET_NB_DLA_CORES) }
+    }
+
+    /// Whether the GPU has fast arithmetic of a kind.
+    pub fn has_fast(&self, kind: &Fast) -> Result<bool, Unsupported> {
+        // SAFETY: no arguments.
+        Ok(unsafe { call!(self.object.0, kind) }? != 0)
+    }
+
+    /// Limits the threads of a build.
+    pub fn set_max_threads(&self, threads: i32) -> Result<(), Error> {
+        self.forget_errors();
+        // SAFETY: TensorRT answers false to a number that it does not like.
+        if unsafe { call!(self.object.0, builder::SET_MAX_THREADS, threads) }? == 0 {
+            return Err(self.rejected(builder::SET_MAX_THREADS.name, threads));
+        }
+        Ok(())
+    }
+
+    /// Forgets what was reported so far, so that the next error carries its own words only.
     pub(super) fn forget_errors(&self) {
-        self.recorder.take();
+        self.take_errors();
+    }
+
+    /// What TensorRT reported since they were last taken or forgotten.
+    pub(crate) fn take_errors(&self) -> Vec<RecordedError> {
+        self.library.take_errors(&self.recorder)
     }
 
     /// The error for an object that was not made.
     pub(super) fn creation(&self, method: &'static str) -> Error {
-        Error::Creation { method, recorded: self.recorder.take() }
+        Error::Creation { method, recorded: self.take_errors() }
     }
 
     /// The error for a setting that was not accepted.
     pub(super) fn rejected(&self, method: &'static str, value: impl ToString) -> Error {
-        Error::Rejected { method, value: value.to_string(), recorded: self.recorder.take() }
+        Error::Rejected { method, value: value.to_string(), recorded: self.take_errors() }
     }
 }
 

@@ -6,17 +6,19 @@ use std::sync::Arc;
 use super::builder::{Builder, HostMemory, Profile};
 use super::{Owned, expect};
 use crate::error::{Error, Unsupported};
+use crate::sys::calibrator::Calibrator;
 use crate::sys::monitor::ProgressMonitor;
 use crate::sys::object::call;
 use crate::sys::slots::config::{self, VBuilderConfig};
 use crate::sys::slots::timing_cache::{self, VTimingCache};
 use crate::sys::types::Ptr;
-use crate::sys::values::{BuilderFlag, POOL_WORKSPACE, ProfilingVerbosity};
+use crate::sys::values::{BuilderFlag, MemoryPool, ProfilingVerbosity};
 
 /// A builder configuration with what it points to.
 pub struct Config {
-    object: Owned<VBuilderConfig>,
+    pub(super) object: Owned<VBuilderConfig>,
     pub(crate) monitor: Option<Arc<ProgressMonitor>>,
+    calibrator: Option<Arc<Calibrator>>,
     timing_cache: Option<Owned<VTimingCache>>,
     pub(crate) builder: Rc<Builder>,
 }
@@ -28,7 +30,7 @@ impl Config {
         // SAFETY: a new configuration or null.
         let object = unsafe { Owned::new(builder.version(), public) };
         let object = object.ok_or_else(|| builder.creation("VBuilder::createBuilderConfig"))?;
-        let config = Config { object, monitor: None, timing_cache: None, builder };
+        let config = Config { object, monitor: None, calibrator: None, timing_cache: None, builder };
         config.check_interface()?;
         Ok(config)
     }
@@ -36,12 +38,14 @@ impl Config {
     /// Round trips through three distant parts of the vtable, each undone afterwards.
     fn check_interface(&self) -> Result<(), Error> {
         let version = self.builder.version();
-        if let Ok(before) = self.workspace() {
-            let probe = 64 << 20;
-            self.set_pool(probe)?;
-            expect(version, config::GET_MEMORY_POOL_LIMIT.name, probe, self.workspace()?)?;
-            self.set_pool(before)?;
-        }
+        let (before, probe) = (self.workspace()?, 64 << 20);
+        self.set_workspace(probe)?;
+        let method = match MemoryPool::Workspace.value(version) {
+            Ok(_) => config::GET_MEMORY_POOL_LIMIT.name,
+            Err(_) => config::GET_MAX_WORKSPACE_SIZE.name,
+        };
+        expect(version, method, probe, self.workspace()?)?;
+        self.set_workspace(before)?;
         let debug = BuilderFlag::Debug.value(version)?;
         self.set_flag(debug, true)?;
         expect(version, config::GET_FLAG.name, true, self.flag(debug)?)?;
@@ -88,23 +92,46 @@ impl Config {
         unsafe { call!(self.object.0, config::GET_FLAGS) }
     }
 
-    fn set_pool(&self, bytes: usize) -> Result<(), Unsupported> {
-        // SAFETY: the pool's number is the same in all versions.
-        unsafe { call!(self.object.0, config::SET_MEMORY_POOL_LIMIT, POOL_WORKSPACE, bytes) }
+    /// Limits a pool, by its value in this version.
+    fn set_pool(&self, pool: i32, bytes: usize) -> Result<(), Unsupported> {
+        // SAFETY: the value comes from the table of this family; any size is accepted or reported.
+        unsafe { call!(self.object.0, config::SET_MEMORY_POOL_LIMIT, pool, bytes) }
+    }
+
+    /// The limit of a pool, by its value in this version.
+    pub fn pool(&self, pool: i32) -> Result<usize, Unsupported> {
+        // SAFETY: the value comes from the table of this family.
+        unsafe { call!(self.object.0, config::GET_MEMORY_POOL_LIMIT, pool) }
+    }
+
+    /// Limits a pool and reads back what TensorRT made of it.
+    pub fn set_pool_checked(&self, pool: i32, bytes: usize) -> Result<(), Error> {
+        self.builder.forget_errors();
+        self.set_pool(pool, bytes)?;
+        let found = self.pool(pool)?;
+        if found == bytes {
+            return Ok(());
+        }
+        let value = format!("{bytes} bytes for pool {pool}, and keeps {found}");
+        Err(self.builder.rejected(config::SET_MEMORY_POOL_LIMIT.name, value))
     }
 
     /// Limits the workspace; before 8.4 by the method that pools replaced.
     pub fn set_workspace(&self, bytes: usize) -> Result<(), Unsupported> {
-        self.set_pool(bytes).or_else(|missing| {
+        match MemoryPool::Workspace.value(self.builder.version()) {
+            Ok(pool) => self.set_pool(pool, bytes),
             // SAFETY: any size is accepted.
-            unsafe { call!(self.object.0, config::SET_MAX_WORKSPACE_SIZE, bytes) }.map_err(|_| missing)
-        })
+            Err(_) => unsafe { call!(self.object.0, config::SET_MAX_WORKSPACE_SIZE, bytes) },
+        }
     }
 
-    /// The workspace limit in bytes, since 8.4.
+    /// The workspace limit in bytes.
     pub fn workspace(&self) -> Result<usize, Unsupported> {
-        // SAFETY: the pool's number is the same in all versions.
-        unsafe { call!(self.object.0, config::GET_MEMORY_POOL_LIMIT, POOL_WORKSPACE) }
+        match MemoryPool::Workspace.value(self.builder.version()) {
+            Ok(pool) => self.pool(pool),
+            // SAFETY: no arguments.
+            Err(_) => unsafe { call!(self.object.0, config::GET_MAX_WORKSPACE_SIZE) },
+        }
     }
 
     /// Sets how much is tried, and reads back what TensorRT made of it.
@@ -166,6 +193,19 @@ impl Config {
         Ok(())
     }
 
+    /// Lets builds read their ranges from a calibration table.
+    pub fn set_calibrator(&mut self, calibrator: Arc<Calibrator>) -> Result<(), Error> {
+        let pointer = calibrator.as_ptr();
+        // SAFETY: the calibrator is kept in a field after the configuration, so it outlives it; a former one is dropped
+        // only after it was replaced. All four classes have IInt8Calibrator as their first and only base.
+        let found = unsafe {
+            call!(self.object.0, config::SET_INT8_CALIBRATOR, pointer)?;
+            call!(self.object.0, config::GET_INT8_CALIBRATOR)?
+        };
+        self.calibrator = Some(calibrator);
+        expect(self.builder.version(), config::GET_INT8_CALIBRATOR.name, pointer, found)
+    }
+
     /// Uses a timing cache with these contents; none make an empty one.
     pub fn set_timing_cache(&mut self, contents: &[u8], ignore_mismatch: bool) -> Result<(), Error> {
         self.builder.forget_errors();
@@ -175,13 +215,12 @@ impl Config {
             unsafe { call!(object, config::CREATE_TIMING_CACHE, contents.as_ptr(), contents.len()) }?;
         // SAFETY: a new cache or null.
         let cache: Option<Owned<VTimingCache>> = unsafe { Owned::new(self.builder.version(), public) };
-        let describe = || format!("a timing cache of {} bytes", contents.len());
-        let cache =
-            cache.ok_or_else(|| self.builder.rejected(config::CREATE_TIMING_CACHE.name, describe()))?;
+        let refused = || Error::TimingCache { bytes: contents.len(), recorded: self.builder.take_errors() };
+        let cache = cache.ok_or_else(refused)?;
         // SAFETY: on success the cache is kept in a field after the configuration, so it outlives it.
         if unsafe { call!(object, config::SET_TIMING_CACHE, cache.0.public, u8::from(ignore_mismatch)) }? == 0
         {
-            return Err(self.builder.rejected(config::SET_TIMING_CACHE.name, describe()));
+            return Err(refused());
         }
         self.timing_cache = Some(cache);
         Ok(())

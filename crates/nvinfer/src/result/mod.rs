@@ -5,17 +5,26 @@
 
 mod builder;
 mod config;
+mod context;
+mod engine;
+mod layer;
 mod library;
 mod network;
 mod parser;
+mod plugins;
+mod runtime;
+mod tuning;
 
 use std::fmt::Debug;
 
 pub use builder::{Builder, HostMemory, Profile};
 pub use config::Config;
+pub use context::Context;
+pub use engine::{Engine, IoTensor};
 pub use library::{Infer, SharedLibrary, TensorRt};
-pub use network::{Network, Tensor};
+pub use network::{LayerHandle, Network, Tensor, TensorHandle};
 pub use parser::Parser;
+pub use runtime::Runtime;
 
 use crate::error::Error;
 use crate::sys::Handle;

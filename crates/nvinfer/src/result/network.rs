@@ -6,12 +6,11 @@ use super::builder::Builder;
 use super::{Owned, expect};
 use crate::error::{Error, Unsupported};
 use crate::sys::object::{Handle, Method, call};
-use crate::sys::slots::layer::{self, VLayer};
+use crate::sys::slots::layer::VLayer;
 use crate::sys::slots::network::{self, VNetworkDefinition};
-use crate::sys::slots::tensor::{self, VTensor};
+use crate::sys::slots::tensor::VTensor;
 use crate::sys::types::{Dims64, Ptr};
 use crate::sys::vtable::copy_text;
-use crate::version::Family;
 
 /// A network; its tensors and layers belong to it.
 pub struct Network {
@@ -28,6 +27,11 @@ pub struct Tensor {
     /// Its shape.
     pub dims: Dims64,
 }
+
+/// A layer, alive as long as its network.
+pub type LayerHandle = Handle<VLayer>;
+/// A tensor, alive as long as its network.
+pub type TensorHandle = Handle<VTensor>;
 
 type Count = Method<VNetworkDefinition, unsafe extern "C" fn(Ptr) -> i32>;
 type Item = Method<VNetworkDefinition, unsafe extern "C" fn(Ptr, i32) -> Ptr>;
@@ -57,22 +61,24 @@ impl Network {
         Ok(())
     }
 
+    /// The inputs, to be worked on.
+    pub fn input_handles(&self) -> Result<Vec<TensorHandle>, Unsupported> {
+        self.each(&network::GET_NB_INPUTS, &network::GET_INPUT, Ok)
+    }
+
     /// The inputs.
     pub fn inputs(&self) -> Result<Vec<Tensor>, Unsupported> {
-        self.each(&network::GET_NB_INPUTS, &network::GET_INPUT, describe)
+        self.each(&network::GET_NB_INPUTS, &network::GET_INPUT, TensorHandle::describe)
     }
 
     /// The outputs.
     pub fn outputs(&self) -> Result<Vec<Tensor>, Unsupported> {
-        self.each(&network::GET_NB_OUTPUTS, &network::GET_OUTPUT, describe)
+        self.each(&network::GET_NB_OUTPUTS, &network::GET_OUTPUT, TensorHandle::describe)
     }
 
-    /// The names of the layers, in the order of the network.
-    pub fn layer_names(&self) -> Result<Vec<String>, Unsupported> {
-        self.each(&network::GET_NB_LAYERS, &network::GET_LAYER, |layer: Handle<VLayer>| {
-            // SAFETY: no arguments; the name lives as long as the layer.
-            unsafe { Ok(copy_text(call!(layer, layer::GET_NAME)?)) }
-        })
+    /// The layers, in the order of the network.
+    pub fn layers(&self) -> Result<Vec<LayerHandle>, Unsupported> {
+        self.each(&network::GET_NB_LAYERS, &network::GET_LAYER, Ok)
     }
 
     /// How many layers there are.
@@ -106,17 +112,5 @@ impl Network {
 
     pub(super) fn public(&self) -> Ptr {
         self.object.0.public
-    }
-}
-
-fn describe(handle: Handle<VTensor>) -> Result<Tensor, Unsupported> {
-    // SAFETY: none of them takes arguments; 8.x returns the narrow Dims; the name lives as long as the tensor.
-    unsafe {
-        let dims = match handle.version.family {
-            Family::V8 => call!(handle, tensor::GET_DIMENSIONS_32)?.into(),
-            _ => call!(handle, tensor::GET_DIMENSIONS_64)?,
-        };
-        let name = copy_text(call!(handle, tensor::GET_NAME)?);
-        Ok(Tensor { name, data_type: call!(handle, tensor::GET_TYPE)?, dims })
     }
 }

@@ -21,9 +21,9 @@ impl Parser {
     /// Makes a parser that fills `network`.
     pub fn new(network: Rc<Network>) -> Result<Parser, Error> {
         let library = &network.builder.library;
-        let logger = library.logger.as_ptr();
+        let (parser, logger) = (library.parser().map_err(Box::new)?, library.logger.as_ptr());
         // SAFETY: the network is alive, the logger lives forever, the number is the parser library's own.
-        let public = unsafe { (library.create_parser)(network.public(), logger, library.parser_version) };
+        let public = unsafe { (parser.create)(network.public(), logger, parser.version) };
         // SAFETY: a new parser or null.
         let handle = unsafe { Handle::direct(library.version, public) };
         let handle = handle.ok_or_else(|| network.builder.creation("createNvOnnxParser"))?;

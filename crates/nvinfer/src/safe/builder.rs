@@ -10,6 +10,7 @@ use super::library::Library;
 use super::network::Network;
 use crate::error::Error;
 use crate::result;
+use crate::sys::slots;
 use crate::sys::types::Dims64;
 use crate::sys::values::{ShapeSelector, Typing};
 use crate::version::Version;
@@ -34,6 +35,26 @@ impl Builder {
     /// The library's version.
     pub fn version(&self) -> Version {
         self.inner.version()
+    }
+
+    /// How many deep learning accelerators this device has.
+    pub fn dla_cores(&self) -> Result<u32, Error> {
+        Ok(self.inner.dla_cores()?.max(0) as u32)
+    }
+
+    /// Whether the GPU computes faster in FP16. TensorRT 8 and 10; the others are not asked for precisions.
+    pub fn has_fast_fp16(&self) -> Result<bool, Error> {
+        Ok(self.inner.has_fast(&slots::builder::PLATFORM_HAS_FAST_FP16)?)
+    }
+
+    /// Whether the GPU computes faster in INT8. TensorRT 8 and 10; the others are not asked for precisions.
+    pub fn has_fast_int8(&self) -> Result<bool, Error> {
+        Ok(self.inner.has_fast(&slots::builder::PLATFORM_HAS_FAST_INT8)?)
+    }
+
+    /// Limits the threads of builds. TensorRT 8.4 and later. [`Error::Rejected`] for 0 and less.
+    pub fn set_max_threads(&mut self, threads: i32) -> Result<(), Error> {
+        self.inner.set_max_threads(threads)
     }
 
     /// Makes an empty network. [`Error::Unsupported`] if the version does not know that typing.
@@ -67,7 +88,7 @@ impl Builder {
         match self.inner.build(&network.inner, &config.inner)? {
             Some(inner) => Ok(HostMemory { inner }),
             None if monitor.is_some_and(|monitor| monitor.is_cancelled()) => Err(Error::Cancelled),
-            None => Err(Error::Build { recorded: self.inner.recorder.take() }),
+            None => Err(Error::Build { recorded: self.inner.take_errors() }),
         }
     }
 }

@@ -29,7 +29,7 @@ impl BuilderConfig {
         Ok(self.inner.set_workspace(bytes)?)
     }
 
-    /// The workspace limit in bytes. TensorRT 8.4 and later.
+    /// The workspace limit in bytes.
     pub fn workspace_limit(&self) -> Result<usize, Error> {
         Ok(self.inner.workspace()?)
     }
@@ -84,8 +84,8 @@ impl BuilderConfig {
 
     /// Uses a timing cache: the bytes of [`Self::timing_cache`] from an earlier build, or none for a fresh one.
     ///
-    /// [`Error::Rejected`] if they are of another TensorRT or, unless `ignore_mismatch`, of another device. RTX takes any
-    /// bytes, and warns in its log that it uses no timing cache.
+    /// [`Error::TimingCache`] if they are of another TensorRT or, unless `ignore_mismatch`, of another device. RTX takes
+    /// any bytes, and warns in its log that it uses no timing cache.
     pub fn set_timing_cache(&mut self, contents: &[u8], ignore_mismatch: bool) -> Result<(), Error> {
         self.inner.set_timing_cache(contents, ignore_mismatch)
     }

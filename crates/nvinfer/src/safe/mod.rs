@@ -1,14 +1,23 @@
 //! What the rest of the project uses: owned types in TensorRT's vocabulary, without `unsafe`.
 
 mod builder;
+mod calibrator;
 mod config;
+mod context;
+mod layer;
 mod library;
 mod network;
+mod runtime;
+mod tuning;
 
 pub use builder::{Builder, HostMemory, OptimizationProfile, ShapeRange};
+pub use calibrator::Calibrator;
 pub use config::BuilderConfig;
+pub use context::ExecutionContext;
+pub use layer::{Layer, NetworkTensor, Tensor};
 pub use library::{Library, SearchPath};
 pub use network::{Network, TensorInfo};
+pub use runtime::{Engine, IoTensor, Runtime};
 
 use std::ffi::CString;
 

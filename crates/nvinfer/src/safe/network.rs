@@ -8,6 +8,7 @@ use super::c_string;
 use crate::error::Error;
 use crate::result;
 use crate::sys::values::{DataType, Severity};
+use crate::version::Version;
 
 /// An input or output of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +47,11 @@ impl Network {
         self.parser()?.parse_file(&path, Severity::Warning as i32)
     }
 
+    /// The library's version.
+    pub(super) fn version(&self) -> Version {
+        self.inner.builder.version()
+    }
+
     /// A new parser, kept as long as the network.
     fn parser(&mut self) -> Result<&result::Parser, Error> {
         let parser = result::Parser::new(self.inner.clone())?;
@@ -64,7 +70,7 @@ impl Network {
 
     /// The names of TensorRT's layers. They are not those of the ONNX nodes: the parser may need several for one.
     pub fn layer_names(&self) -> Result<Vec<String>, Error> {
-        Ok(self.inner.layer_names()?)
+        self.layers()?.iter().map(|layer| layer.name()).collect()
     }
 
     /// How many layers there are.

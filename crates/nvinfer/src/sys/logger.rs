@@ -1,14 +1,19 @@
 //! `nvinfer1::ILogger`, implemented here.
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use super::recorder::UNSPECIFIED;
 use super::types::{Ptr, Text};
 use super::values::Severity;
 use super::vtable::{ClassTypeInfo, DestructorPosition, Interface, Slot, copy_text, guard, interface_info};
+use crate::error::RecordedError;
 use crate::version::{Family, Version};
 
 /// Receives TensorRT's log, from any thread.
 pub type LogSink = dyn Fn(Severity, &str) + Send + Sync;
+
+/// How many errors of the log are kept for an error's text.
+const KEPT_ERRORS: usize = 8;
 
 /// The one logger of a library.
 ///
@@ -18,6 +23,7 @@ pub type LogSink = dyn Fn(Severity, &str) + Send + Sync;
 pub struct Logger {
     vptr: *const Slot,
     sink: RwLock<Option<Arc<LogSink>>>,
+    errors: Mutex<Vec<String>>,
 }
 
 // SAFETY: vptr points to immutable, leaked memory; the sink is Send and Sync behind a lock.
@@ -37,12 +43,27 @@ impl Logger {
             destructor: DestructorPosition::Last,
         };
         let vptr = interface.vtable(&[log as Slot], class_type_info);
-        Box::leak(Box::new(Logger { vptr, sink: RwLock::new(None) }))
+        Box::leak(Box::new(Logger { vptr, sink: RwLock::new(None), errors: Mutex::default() }))
     }
 
     /// Sends all later messages to `sink`.
     pub fn set_sink(&self, sink: Arc<LogSink>) {
         *self.sink.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(sink);
+    }
+
+    /// Removes and returns the last errors that were logged: all there is where no recorder can be set yet.
+    pub fn take_errors(&self) -> Vec<RecordedError> {
+        let lines = std::mem::take(&mut *self.errors.lock().unwrap_or_else(PoisonError::into_inner));
+        let record = |line: String| RecordedError { code: UNSPECIFIED, description: line.trim().to_string() };
+        lines.into_iter().map(record).collect()
+    }
+
+    fn keep(&self, message: &str) {
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        if errors.len() == KEPT_ERRORS {
+            errors.remove(0);
+        }
+        errors.push(message.into());
     }
 
     /// The pointer for C++.
@@ -55,9 +76,13 @@ unsafe extern "C" fn log(this: Ptr, severity: i32, message: Text) {
     guard((), || {
         // SAFETY: TensorRT passes the leaked object it was given, and a NUL-terminated message.
         let (logger, message) = unsafe { (&*this.cast::<Logger>(), copy_text(message)) };
+        let severity = Severity::from(severity);
+        if severity <= Severity::Error {
+            logger.keep(&message);
+        }
         let sink = logger.sink.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
         if let Some(sink) = sink {
-            sink(Severity::from(severity), &message);
+            sink(severity, &message);
         }
     });
 }
@@ -103,6 +128,23 @@ mod tests {
             let info = slot::<unsafe extern "C" fn(Ptr) -> InterfaceInfo>(logger, 1)(logger);
             assert_eq!((copy_text(info.kind).as_str(), info.major, info.minor), ("ILogger", 1, 0));
         }
+    }
+
+    #[test]
+    fn the_last_errors_are_kept_for_those_who_ask_and_only_errors() {
+        let logger = Logger::leak(Version::from_number(8601).unwrap(), None);
+        // SAFETY: a live logger and static strings.
+        unsafe {
+            for _ in 0..KEPT_ERRORS {
+                log(logger.as_ptr(), 1, c"old".as_ptr());
+            }
+            log(logger.as_ptr(), 0, c"no driver\n".as_ptr());
+            log(logger.as_ptr(), 2, c"careful".as_ptr());
+        }
+        let errors = logger.take_errors();
+        assert_eq!(errors.len(), KEPT_ERRORS);
+        assert_eq!(errors.last().unwrap().description, "no driver");
+        assert_eq!(logger.take_errors(), []);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! The tables are public so that tools and tests can judge them; only this crate calls through them.
 
+pub(crate) mod calibrator;
+pub(crate) mod device;
 pub(crate) mod logger;
 pub(crate) mod monitor;
 pub(crate) mod object;

@@ -12,8 +12,8 @@ use crate::version::{Family, Version};
 /// How many errors are kept; a failing build reports the same few again and again.
 const CAPACITY: usize = 256;
 
-/// `ErrorCode::kUNSPECIFIED_ERROR`, the answer to a question about an error that is not there.
-const UNSPECIFIED: i32 = 1;
+/// `ErrorCode::kUNSPECIFIED_ERROR`, for an error that is not there, and for one that only the log tells of.
+pub const UNSPECIFIED: i32 = 1;
 
 /// Keeps what TensorRT reports while an object works. It must outlive every object it was given to.
 #[repr(C)]

@@ -1,4 +1,4 @@
-//! Vtables for C++ classes that are implemented here: loggers, recorders, monitors.
+//! Vtables for C++ classes that are implemented here: loggers, recorders, monitors, calibrators.
 //!
 //! An object is `{ vptr, state }`. A block is `[offset to top = 0, type info, slot 0, slot 1, …]` and vptr points to
 //! slot 0. Blocks are leaked on purpose: TensorRT may log from static destructors.
@@ -37,6 +37,8 @@ pub enum DestructorPosition {
     First,
     /// After them: `ILogger` up to TensorRT 10.
     Last,
+    /// After the first few: the calibrators of TensorRT 8, of which one adds methods to those of their base class.
+    After(usize),
 }
 
 impl Interface {
@@ -48,6 +50,10 @@ impl Interface {
             (true, _) => [&[language, self.info as Slot], &destructors[..], methods].concat(),
             (false, DestructorPosition::First) => [&destructors[..], methods].concat(),
             (false, DestructorPosition::Last) => [methods, &destructors[..]].concat(),
+            (false, DestructorPosition::After(count)) => {
+                let (first, last) = methods.split_at(count);
+                [first, &destructors[..], last].concat()
+            }
         }
     }
 
@@ -134,13 +140,14 @@ pub(crate) mod tests {
     interface_info!(info, c"IThing");
 
     #[test]
-    fn slots_follow_the_declaration_order_of_all_three_layouts() {
+    fn slots_follow_the_declaration_order_of_all_layouts() {
         let methods = [first as Slot, second as Slot];
         let (d, l, i) = (no_destructor as Slot, api_language as Slot, info as Slot);
-        let cases: [(bool, DestructorPosition, &[Slot]); 3] = [
+        let cases: [(bool, DestructorPosition, &[Slot]); 4] = [
             (true, DestructorPosition::Last, &[l, i, d, d, methods[0], methods[1]]),
             (false, DestructorPosition::First, &[d, d, methods[0], methods[1]]),
             (false, DestructorPosition::Last, &[methods[0], methods[1], d, d]),
+            (false, DestructorPosition::After(1), &[methods[0], d, d, methods[1]]),
         ];
         for (versioned, destructor, expected) in cases {
             let interface = Interface { mangled: c"6IThing", info, versioned, destructor };

@@ -1,13 +1,14 @@
 //! Enum values, which TensorRT renumbers between families just as it does slots.
 //!
 //! Source: the enums of NVIDIA's public headers, 8.0 – 11.4 and RTX 1.3 – 1.7. What is the same in all of them is a plain
-//! constant or a Rust enum with fixed values; what moves is a table with one cell per family.
+//! constant or a Rust enum with fixed values; what moves is in [`table`], with one cell per family.
+
+pub mod table;
+
+pub use table::{BuilderFlag, HardwareCompatibility, LayerKind, MemoryPool, PreviewFeature, TacticSource};
 
 use crate::error::Unsupported;
 use crate::version::{Family, Version};
-
-/// `MemoryPoolType::kWORKSPACE`, in all families (8.4 and later have pools).
-pub const POOL_WORKSPACE: i32 = 0;
 
 /// `NetworkDefinitionCreationFlag::kEXPLICIT_BATCH` as a bit, required by TensorRT 8 and only by it.
 const EXPLICIT_BATCH: u32 = 1 << 0;
@@ -34,82 +35,6 @@ impl Typing {
             (Typing::Weak, Family::V10) => Ok(0),
             (Typing::Weak, Family::V11 | Family::RtxA | Family::RtxB) => Err(weak),
         }
-    }
-}
-
-macro_rules! moving {
-    ($(#[$doc:meta])* $enum:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal [$($cell:tt $(@ $minor:literal)?),*];)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $enum {
-            $($(#[$variant_doc])* $variant,)*
-        }
-
-        impl $enum {
-            /// All of them.
-            pub const ALL: &[$enum] = &[$($enum::$variant),*];
-
-            /// The name in NVIDIA's headers.
-            pub fn name(self) -> &'static str {
-                match self { $($enum::$variant => $name,)* }
-            }
-
-            /// The value in this version.
-            pub fn value(self, version: Version) -> Result<i32, Unsupported> {
-                let cells: [Option<(i32, u32)>; 5] = match self { $($enum::$variant => [$(value!($cell $(@ $minor)?)),*],)* };
-                match cells[version.family as usize] {
-                    Some((value, since_minor)) if version.minor >= since_minor => Ok(value),
-                    _ => Err(Unsupported { what: self.name(), version }),
-                }
-            }
-        }
-    };
-}
-
-macro_rules! value {
-    (-) => {
-        None
-    };
-    ($value:literal) => {
-        Some(($value, 0))
-    };
-    ($value:literal @ $minor:literal) => {
-        Some(($value, $minor))
-    };
-}
-
-moving! {
-    /// A switch of the builder.
-    BuilderFlag {
-        //                                                              8.x   10.x 11.x RTX-A RTX-B
-        /// Allows FP16 layers.
-        Fp16 = "BuilderFlag::kFP16"                                    [0,    0,   -,   -,   -];
-        /// Allows INT8 layers.
-        Int8 = "BuilderFlag::kINT8"                                    [1,    1,   -,   -,   -];
-        /// Synchronises after each layer.
-        Debug = "BuilderFlag::kDEBUG"                                  [2,    2,   2,   2,   2];
-        /// Lets layers that a DLA cannot run use the GPU.
-        GpuFallback = "BuilderFlag::kGPU_FALLBACK"                     [3,    3,   3,   3,   3];
-        /// Makes the weights replaceable.
-        Refit = "BuilderFlag::kREFIT"                                  [5,    4,   4,   4,   4];
-        /// Measures every layer afresh.
-        DisableTimingCache = "BuilderFlag::kDISABLE_TIMING_CACHE"      [6,    5,   5,   5,   5];
-        /// Allows TF32 in FP32 layers; on by default.
-        Tf32 = "BuilderFlag::kTF32"                                    [7,    6,   6,   6,   6];
-        /// Uses 2:4 sparsity where the weights have it.
-        SparseWeights = "BuilderFlag::kSPARSE_WEIGHTS"                 [8,    7,   7,   7,   7];
-        /// Fails rather than run a layer in another precision than set.
-        ObeyPrecisionConstraints = "BuilderFlag::kOBEY_PRECISION_CONSTRAINTS" [10, 9, -, -,  -];
-        /// Warns when a layer cannot run in the precision set.
-        PreferPrecisionConstraints = "BuilderFlag::kPREFER_PRECISION_CONSTRAINTS" [11, 10, -, -, -];
-        /// Forbids reformatting of inputs and outputs.
-        DirectIo = "BuilderFlag::kDIRECT_IO"                           [12,   11,  11,  11,  11];
-        /// Makes an engine that later versions can load.
-        VersionCompatible = "BuilderFlag::kVERSION_COMPATIBLE"         [15@6, 13,  12,  13,  12];
-        /// Allows FP8 layers.
-        Fp8 = "BuilderFlag::kFP8"                                      [17@6, 15,  -,   -,   -];
-        /// Allows BF16 layers.
-        Bf16 = "BuilderFlag::kBF16"                                    [-,    17,  -,   -,   -];
     }
 }
 
@@ -147,15 +72,103 @@ pub enum DataType {
     Int64,
     /// 4-bit signed integer.
     Int4,
+    /// 4-bit floating point.
+    Fp4,
+    /// An exponent of 8 bits: a power of two.
+    E8m0,
     /// A type newer than this list, by its number.
     Other(i32),
 }
 
+impl DataType {
+    /// The known types in the order of their values.
+    const KNOWN: [DataType; 12] = {
+        use DataType::*;
+        [Float, Half, Int8, Int32, Bool, Uint8, Fp8, Bf16, Int64, Int4, Fp4, E8m0]
+    };
+
+    /// The value in the headers.
+    pub fn value(self) -> i32 {
+        match self {
+            DataType::Other(value) => value,
+            known => Self::KNOWN.iter().position(|&other| other == known).map_or(-1, |index| index as i32),
+        }
+    }
+
+    /// The size of an element in bits; `None` for a type newer than this list.
+    pub fn bits(self) -> Option<u32> {
+        use DataType::*;
+        match self {
+            Int64 => Some(64),
+            Float | Int32 => Some(32),
+            Half | Bf16 => Some(16),
+            Int8 | Bool | Uint8 | Fp8 | E8m0 => Some(8),
+            Int4 | Fp4 => Some(4),
+            Other(_) => None,
+        }
+    }
+
+    /// Whether it is a floating-point type that implicit INT8 may replace, given a scale: FP32 or FP16.
+    pub fn is_quantizable(self) -> bool {
+        matches!(self, DataType::Float | DataType::Half)
+    }
+}
+
 impl From<i32> for DataType {
     fn from(value: i32) -> DataType {
-        use DataType::*;
-        const KNOWN: [DataType; 10] = [Float, Half, Int8, Int32, Bool, Uint8, Fp8, Bf16, Int64, Int4];
-        usize::try_from(value).ok().and_then(|index| KNOWN.get(index).copied()).unwrap_or(Other(value))
+        let index = usize::try_from(value).ok();
+        index.and_then(|index| Self::KNOWN.get(index).copied()).unwrap_or(DataType::Other(value))
+    }
+}
+
+/// Whether an engine reads or writes a tensor: `TensorIOMode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum IoMode {
+    /// The engine reads it.
+    Input,
+    /// The engine writes it.
+    Output,
+}
+
+/// Where a layer runs: `DeviceType`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(i32)]
+pub enum DeviceType {
+    /// On the GPU.
+    Gpu = 0,
+    /// On a deep learning accelerator.
+    Dla = 1,
+}
+
+/// How implicit INT8 treats the precisions that layers were given; [`table`] has the flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PrecisionConstraints {
+    /// The build fails rather than run a layer in another precision.
+    Obey,
+    /// A layer that cannot run in its precision runs in another, with a warning in the log.
+    Prefer,
+}
+
+impl PrecisionConstraints {
+    /// The flag of this version.
+    ///
+    /// TensorRT 8.0 and 8.1 have only `kSTRICT_TYPES`, which falls back with a warning: that is [`Self::Prefer`], and
+    /// [`Self::Obey`] does not exist there. TensorRT 11 and RTX have neither.
+    pub fn flag(self, version: Version) -> Result<BuilderFlag, Unsupported> {
+        let flag = match self {
+            PrecisionConstraints::Obey => BuilderFlag::ObeyPrecisionConstraints,
+            PrecisionConstraints::Prefer => BuilderFlag::PreferPrecisionConstraints,
+        };
+        match flag.value(version) {
+            Ok(_) => Ok(flag),
+            Err(_)
+                if self == PrecisionConstraints::Prefer
+                    && BuilderFlag::StrictTypes.value(version).is_ok() =>
+            {
+                Ok(BuilderFlag::StrictTypes)
+            }
+            Err(missing) => Err(missing),
+        }
     }
 }
 
@@ -219,45 +232,20 @@ mod tests {
     }
 
     #[test]
-    fn builder_flags_have_the_values_of_each_familys_headers() {
-        // One line per flag: 8.6, 10.x, 11.x, RTX-A, RTX-B; -1 where it does not exist.
-        let expected = "
-            kFP16 0 0 -1 -1 -1
-            kINT8 1 1 -1 -1 -1
-            kDEBUG 2 2 2 2 2
-            kGPU_FALLBACK 3 3 3 3 3
-            kREFIT 5 4 4 4 4
-            kDISABLE_TIMING_CACHE 6 5 5 5 5
-            kTF32 7 6 6 6 6
-            kSPARSE_WEIGHTS 8 7 7 7 7
-            kOBEY_PRECISION_CONSTRAINTS 10 9 -1 -1 -1
-            kPREFER_PRECISION_CONSTRAINTS 11 10 -1 -1 -1
-            kDIRECT_IO 12 11 11 11 11
-            kVERSION_COMPATIBLE 15 13 12 13 12
-            kFP8 17 15 -1 -1 -1
-            kBF16 -1 17 -1 -1 -1";
-        let actual: String = BuilderFlag::ALL
-            .iter()
-            .map(|flag| {
-                let values = versions().map(|version| flag.value(version).unwrap_or(-1).to_string());
-                format!(
-                    "\n            {} {}",
-                    flag.name().trim_start_matches("BuilderFlag::"),
-                    values.join(" ")
-                )
-            })
-            .collect();
-        assert_eq!(actual, expected);
-    }
-
-    #[test]
-    fn a_flag_is_unsupported_in_minors_before_it() {
-        let flag = |number| BuilderFlag::VersionCompatible.value(Version::from_number(number).unwrap());
-        assert_eq!(flag(8601), Ok(15));
-        assert_eq!(
-            flag(8502).unwrap_err().to_string(),
-            "`BuilderFlag::kVERSION_COMPATIBLE` does not exist in TensorRT 8.5.2"
-        );
+    fn precisions_are_obeyed_since_8_2_and_only_preferred_before() {
+        let flags = |number| {
+            let version = Version::from_number(number).unwrap();
+            [PrecisionConstraints::Obey, PrecisionConstraints::Prefer].map(|wish| wish.flag(version).ok())
+        };
+        use BuilderFlag::*;
+        let both = [Some(ObeyPrecisionConstraints), Some(PreferPrecisionConstraints)];
+        assert_eq!(flags(8001), [None, Some(StrictTypes)]);
+        for number in [8201, 8403, 8601, 100000, 101602] {
+            assert_eq!(flags(number), both, "{number}");
+        }
+        for number in [110000, 10400, 10701] {
+            assert_eq!(flags(number), [None, None], "{number}");
+        }
     }
 
     #[test]
@@ -293,7 +281,10 @@ mod tests {
             assert_eq!(DataType::from(number as i32), expected);
         }
         assert_eq!(DataType::from(9), DataType::Int4);
-        assert_eq!(DataType::from(10), DataType::Other(10));
+        assert_eq!(DataType::from(12), DataType::Other(12));
+        for number in -1..20 {
+            assert_eq!(DataType::from(number).value(), number);
+        }
         assert_eq!(DataType::from(-1), DataType::Other(-1));
         let severities = [-1, 0, 1, 2, 3, 4, 5].map(Severity::from);
         assert!(severities.is_sorted());

@@ -1,0 +1,292 @@
+//! `nvinfer1::IInt8*Calibrator`, implemented here: how TensorRT 8 and 10 are given a calibration table.
+
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::types::{Ptr, Text};
+use super::vtable::{ClassTypeInfo, DestructorPosition, Interface, Slot, guard, interface_info};
+use crate::error::Unsupported;
+use crate::version::{Family, Version};
+
+/// Which calibrator TensorRT is to see; it compares this with the header of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(i32)]
+pub enum CalibratorClass {
+    /// `IInt8LegacyCalibrator`, whose tables hold percentile scales.
+    Legacy = 0,
+    /// `IInt8EntropyCalibrator`.
+    Entropy = 1,
+    /// `IInt8EntropyCalibrator2`, the only one for DLAs.
+    Entropy2 = 2,
+    /// `IInt8MinMaxCalibrator`.
+    MinMax = 3,
+}
+
+/// What a calibrator gives to TensorRT, and what TensorRT did with it.
+pub struct Calibration {
+    pub class: CalibratorClass,
+    pub table: Vec<u8>,
+    reads: AtomicUsize,
+    batch_was_asked: AtomicBool,
+    written: Mutex<Option<Vec<u8>>>,
+}
+
+impl Calibration {
+    /// A table that was not used yet.
+    pub fn new(class: CalibratorClass, table: Vec<u8>) -> Calibration {
+        Calibration {
+            class,
+            table,
+            reads: AtomicUsize::new(0),
+            batch_was_asked: AtomicBool::new(false),
+            written: Mutex::default(),
+        }
+    }
+
+    /// How often TensorRT has read the table.
+    pub fn reads(&self) -> usize {
+        self.reads.load(Ordering::SeqCst)
+    }
+
+    /// Whether TensorRT wanted images, which it got none of: it did not accept the table.
+    pub fn batch_was_asked(&self) -> bool {
+        self.batch_was_asked.load(Ordering::SeqCst)
+    }
+
+    /// The table that TensorRT wrote.
+    pub fn written(&self) -> Option<Vec<u8>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A calibrator; it must outlive the builder configuration it was given to.
+#[repr(C)]
+pub struct Calibrator {
+    vptr: *const Slot,
+    calibration: Arc<Calibration>,
+}
+
+// SAFETY: vptr points to immutable, leaked memory; the rest is Send and Sync.
+unsafe impl Send for Calibrator {}
+// SAFETY: as above.
+unsafe impl Sync for Calibrator {}
+
+interface_info!(info_entropy_2, c"IInt8EntropyCalibrator2");
+interface_info!(info_entropy, c"IInt8EntropyCalibrator");
+interface_info!(info_min_max, c"IInt8MinMaxCalibrator");
+// Sic: the header of 10.x gives the legacy class the name of its base.
+interface_info!(info_legacy, c"IInt8Calibrator");
+
+impl Calibrator {
+    /// A calibrator with the layout of `version`; TensorRT 11 and RTX have none.
+    pub fn new(
+        version: Version,
+        class_type_info: Option<ClassTypeInfo>,
+        calibration: Arc<Calibration>,
+    ) -> Result<Arc<Calibrator>, Unsupported> {
+        if !matches!(version.family, Family::V8 | Family::V10) {
+            return Err(Unsupported { what: "IInt8Calibrator", version });
+        }
+        let of_all = [get_batch_size as Slot, get_batch as _, read_cache as _, write_cache as _];
+        let (mangled, info, algorithm, rest) = match calibration.class {
+            CalibratorClass::Entropy2 => {
+                (c"N8nvinfer123IInt8EntropyCalibrator2E", info_entropy_2 as _, entropy_2 as Slot, vec![])
+            }
+            CalibratorClass::Entropy => {
+                (c"N8nvinfer122IInt8EntropyCalibratorE", info_entropy as _, entropy as Slot, vec![])
+            }
+            CalibratorClass::MinMax => {
+                (c"N8nvinfer121IInt8MinMaxCalibratorE", info_min_max as _, min_max as Slot, vec![])
+            }
+            CalibratorClass::Legacy => {
+                let rest = vec![quantile as Slot, cutoff as _, read_histogram as _, write_histogram as _];
+                (c"N8nvinfer121IInt8LegacyCalibratorE", info_legacy as _, legacy as Slot, rest)
+            }
+        };
+        let methods = [&of_all[..], &[algorithm], &rest].concat();
+        let interface = Interface {
+            mangled,
+            info,
+            versioned: version.family == Family::V10,
+            destructor: DestructorPosition::After(of_all.len() + 1),
+        };
+        Ok(Arc::new(Calibrator { vptr: interface.vtable(&methods, class_type_info), calibration }))
+    }
+
+    /// The pointer for C++.
+    pub fn as_ptr(&self) -> Ptr {
+        (&raw const *self).cast_mut().cast()
+    }
+
+    /// # Safety
+    /// `this` is a live calibrator.
+    unsafe fn of<'a>(this: Ptr) -> &'a Calibration {
+        // SAFETY: promised by the caller.
+        unsafe { &(*this.cast::<Calibrator>()).calibration }
+    }
+}
+
+/// Networks with explicit batch, the only ones here, take the size from their inputs.
+unsafe extern "C" fn get_batch_size(_: Ptr) -> i32 {
+    1
+}
+
+/// Never gives a batch: a table that is not accepted must fail the build, not be replaced by another.
+unsafe extern "C" fn get_batch(this: Ptr, _bindings: *mut Ptr, _names: *const Text, _count: i32) -> bool {
+    guard(false, || {
+        // SAFETY: TensorRT passes the calibrator it was given.
+        unsafe { Calibrator::of(this) }.batch_was_asked.store(true, Ordering::SeqCst);
+        false
+    })
+}
+
+/// The bytes stay where they are as long as the calibrator, as the interface demands.
+unsafe extern "C" fn read_cache(this: Ptr, length: *mut usize) -> *const c_void {
+    guard(std::ptr::null(), || {
+        // SAFETY: TensorRT passes the calibrator it was given, and a place for the length.
+        let calibration = unsafe {
+            let calibration = Calibrator::of(this);
+            *length = calibration.table.len();
+            calibration
+        };
+        calibration.reads.fetch_add(1, Ordering::SeqCst);
+        if calibration.table.is_empty() { std::ptr::null() } else { calibration.table.as_ptr().cast() }
+    })
+}
+
+unsafe extern "C" fn write_cache(this: Ptr, bytes: *const c_void, length: usize) {
+    guard((), || {
+        // SAFETY: TensorRT passes the calibrator it was given, and `length` bytes.
+        let (calibration, bytes) = unsafe {
+            let bytes =
+                if bytes.is_null() { &[] } else { std::slice::from_raw_parts(bytes.cast::<u8>(), length) };
+            (Calibrator::of(this), bytes.to_vec())
+        };
+        *calibration.written.lock().unwrap_or_else(PoisonError::into_inner) = Some(bytes);
+    });
+}
+
+/// Makes a `getAlgorithm` of one class.
+macro_rules! algorithm {
+    ($($name:ident = $class:ident),*) => {
+        $(unsafe extern "C" fn $name(_: Ptr) -> i32 {
+            CalibratorClass::$class as i32
+        })*
+    };
+}
+algorithm!(legacy = Legacy, entropy = Entropy, entropy_2 = Entropy2, min_max = MinMax);
+
+/// The share of activations that the range covers; a table holds its result already.
+unsafe extern "C" fn quantile(_: Ptr) -> f64 {
+    1.0
+}
+
+/// The share of the range that a search may cut off; a table holds its result already.
+unsafe extern "C" fn cutoff(_: Ptr) -> f64 {
+    1.0
+}
+
+unsafe extern "C" fn read_histogram(_: Ptr, length: *mut usize) -> *const c_void {
+    // SAFETY: TensorRT passes a place for the length.
+    unsafe { *length = 0 };
+    std::ptr::null()
+}
+
+unsafe extern "C" fn write_histogram(_: Ptr, _bytes: *const c_void, _length: usize) {}
+
+#[cfg(test)]
+mod tests {
+    use super::super::types::InterfaceInfo;
+    use super::super::vtable::copy_text;
+    use super::super::vtable::tests::slot;
+    use super::*;
+
+    use CalibratorClass::*;
+
+    type Number = unsafe extern "C" fn(Ptr) -> i32;
+    type Share = unsafe extern "C" fn(Ptr) -> f64;
+    type Batch = unsafe extern "C" fn(Ptr, *mut Ptr, *const Text, i32) -> bool;
+    type Read = unsafe extern "C" fn(Ptr, *mut usize) -> *const c_void;
+    type Write = unsafe extern "C" fn(Ptr, *const c_void, usize);
+
+    fn version(number: i32) -> Version {
+        Version::from_number(number).unwrap()
+    }
+
+    #[test]
+    fn the_five_methods_are_first_in_8_and_follow_the_versioned_prefix_in_10() {
+        for (number, at) in [(8001, 0), (8201, 0), (8601, 0), (100000, 4), (101602, 4)] {
+            for (class, algorithm) in [(Legacy, 0), (Entropy, 1), (Entropy2, 2), (MinMax, 3)] {
+                let calibration = Arc::new(Calibration::new(class, b"TRT-8601-".to_vec()));
+                let calibrator = Calibrator::new(version(number), None, calibration.clone()).unwrap();
+                let p = calibrator.as_ptr();
+                let mut length = 7;
+                // SAFETY: the order of IInt8Calibrator's methods in the headers, which is what is tested.
+                unsafe {
+                    assert_eq!(slot::<Number>(p, at)(p), 1, "getBatchSize");
+                    assert_eq!(calibration.reads(), 0);
+                    let table = slot::<Read>(p, at + 2)(p, &mut length);
+                    assert_eq!((table, length), (calibration.table.as_ptr().cast(), 9), "readCache");
+                    assert_eq!((calibration.reads(), calibration.batch_was_asked()), (1, false));
+                    let batch = slot::<Batch>(p, at + 1);
+                    assert!(!batch(p, std::ptr::null_mut(), std::ptr::null(), 1), "getBatch");
+                    assert!(calibration.batch_was_asked());
+                    slot::<Write>(p, at + 3)(p, c"new".as_ptr().cast(), 3);
+                    assert_eq!(calibration.written().as_deref(), Some(&b"new"[..]), "writeCache");
+                    assert_eq!(slot::<Number>(p, at + 4)(p), algorithm, "getAlgorithm");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_legacy_class_adds_four_methods_after_the_destructor_of_8() {
+        for (number, at) in [(8601, 7), (100300, 9)] {
+            let calibration = Arc::new(Calibration::new(Legacy, vec![]));
+            let calibrator = Calibrator::new(version(number), None, calibration).unwrap();
+            let p = calibrator.as_ptr();
+            let mut length = 7;
+            // SAFETY: as above.
+            unsafe {
+                assert_eq!([slot::<Share>(p, at)(p), slot::<Share>(p, at + 1)(p)], [1.0, 1.0]);
+                assert!(slot::<Read>(p, at + 2)(p, &mut length).is_null());
+                assert_eq!(length, 0);
+                slot::<Write>(p, at + 3)(p, std::ptr::null(), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_calibrator_of_10_says_what_it_is() {
+        let names = [
+            (Legacy, "IInt8Calibrator"),
+            (Entropy, "IInt8EntropyCalibrator"),
+            (Entropy2, "IInt8EntropyCalibrator2"),
+            (MinMax, "IInt8MinMaxCalibrator"),
+        ];
+        for (class, name) in names {
+            let calibration = Arc::new(Calibration::new(class, vec![]));
+            let p = Calibrator::new(version(100300), None, calibration).unwrap();
+            // SAFETY: slot 1 of a versioned interface.
+            unsafe {
+                let info = slot::<unsafe extern "C" fn(Ptr) -> InterfaceInfo>(p.as_ptr(), 1)(p.as_ptr());
+                assert_eq!(copy_text(info.kind), name);
+            }
+        }
+    }
+
+    #[test]
+    fn there_are_no_calibrators_in_11_and_rtx_and_an_empty_table_is_none() {
+        for number in [110000, 10400, 10701] {
+            let calibration = Arc::new(Calibration::new(Entropy2, vec![1]));
+            assert!(Calibrator::new(version(number), None, calibration).is_err());
+        }
+        let calibration = Arc::new(Calibration::new(Entropy2, vec![]));
+        let calibrator = Calibrator::new(version(8601), None, calibration).unwrap();
+        let mut length = 7;
+        // SAFETY: a live calibrator and a place for the length.
+        assert!(unsafe { read_cache(calibrator.as_ptr(), &mut length) }.is_null());
+        assert_eq!(length, 0);
+    }
+}

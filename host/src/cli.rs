@@ -14,7 +14,7 @@ Exit codes:
   3    a model, a calibration table or the images cannot be used
   4    a device could not be reached or refused the connection
   5    a device could not build or activate the engine
-  6    the command worked and found problems (`table check`, `fleet validate`, `agent status`)
+  6    the command worked and found problems (`doctor`, `table check`, `fleet validate`, `agent status`)
   130  interrupted";
 
 /// Calibrate ONNX models here, build INT8 TensorRT engines on Jetsons.

@@ -25,7 +25,7 @@ pub enum Exit {
     Unreachable = 4,
     /// The device could not build or activate the engine.
     Device = 5,
-    /// The command worked and found problems (`table check`, `fleet validate`, `agent status`).
+    /// The command worked and found problems (`doctor`, `table check`, `fleet validate`, `agent status`).
     Findings = 6,
     /// Ctrl-C.
     Interrupted = 130,

@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod calibrate;
 pub mod completions;
+pub mod doctor;
 pub mod fleet;
 pub mod init;
 pub mod probe;
@@ -65,6 +66,8 @@ pub enum Command {
     Rollback(rollback::Args),
     /// Show what is known about devices; about all if none is named
     Probe(probe::Args),
+    /// Examine devices, and say what to do about what is found; all devices if none is named
+    Doctor(doctor::Args),
     /// Install, look at and remove the agent on devices
     Agent(agent::Args),
     /// Show, check and compare calibration tables
@@ -83,6 +86,7 @@ pub fn run(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::run(&args, context),
         Command::Rollback(args) => rollback::run(&args, context),
         Command::Probe(args) => probe::run(&args, context),
+        Command::Doctor(args) => doctor::run(&args, context),
         Command::Agent(args) => agent::run(&args, context),
         Command::Table(args) => table::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),

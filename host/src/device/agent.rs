@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use trt_wire::frame::{self, FrameError};
 use trt_wire::message::{Busy, Event, Hello, Intent, ModelStatus, PROTOCOL, Reply, Request};
-use trt_wire::{DeviceFacts, Failure, FailureCode, Manifest, ModelName, ReleaseId};
+use trt_wire::{DeviceFacts, Failure, FailureCode, Finding, Manifest, ModelName, ReleaseId, RuntimeName};
 
 use super::reach::{Relay, Way};
 use super::replies::{NoFrame, Replies};
@@ -152,10 +152,18 @@ impl Agent {
         Traffic { received: self.replies.received(), ..self.traffic }
     }
 
-    /// The device's facts.
-    pub fn facts(&mut self) -> Result<DeviceFacts, DeviceError> {
-        match self.ask(&Request::Facts { runtime: None })? {
+    /// The device's facts, about building in `runtime`; in the device's default place if `None`.
+    pub fn facts(&mut self, runtime: Option<&RuntimeName>) -> Result<DeviceFacts, DeviceError> {
+        match self.ask(&Request::Facts { runtime: runtime.cloned() })? {
             Reply::Facts { facts } => Ok(*facts),
+            other => Err(self.confused(&other)),
+        }
+    }
+
+    /// What is good and bad about the device, and the facts that this rests on.
+    pub fn doctor(&mut self) -> Result<(Vec<Finding>, DeviceFacts), DeviceError> {
+        match self.ask(&Request::Doctor)? {
+            Reply::Examined { findings, facts } => Ok((findings, *facts)),
             other => Err(self.confused(&other)),
         }
     }

@@ -173,6 +173,16 @@ pub enum OnnxError {
         /// How many.
         count: usize,
     },
+    /// The model's own Q/DQ have a zero point, which TensorRT does not take.
+    #[error(
+        "node {node} quantizes asymmetrically, which TensorRT does not take; its zero point is: {zero_point}"
+    )]
+    Asymmetric {
+        /// The node.
+        node: String,
+        /// Its zero point.
+        zero_point: i32,
+    },
     /// No node could be quantized at all.
     #[error("nothing in the model could be quantized: {reason}")]
     NothingQuantized {
@@ -228,6 +238,11 @@ impl OnnxError {
             AlreadyQuantized { .. } => {
                 "drop `calibration:` from the model in trt-deploy.yaml: its own scales are used as they are"
             }
+            Asymmetric { .. } => {
+                "quantize to INT8 without zero points: in ONNX Runtime `activation_type=QuantType.QInt8` with \
+                 `extra_options={\"ActivationSymmetric\": True, \"WeightSymmetric\": True}`; or deploy the model \
+                 without Q/DQ and let `trt-deploy calibrate` quantize it"
+            }
             NothingQuantized { .. } => {
                 "calibrate again (`trt-deploy calibrate`), or ask for `precision: fp16`"
             }
@@ -273,6 +288,7 @@ mod tests {
             CannotRaise { node, to: 13, reason: "the operator no longer exists" },
             CannotHalve { node: "`conv`".into(), reason: "it has a body of its own".into() },
             AlreadyQuantized { count: 2 },
+            Asymmetric { node: "`q`".into(), zero_point: 128 },
             NothingQuantized { reason: "no scale".into() },
         ];
         for error in &all {
@@ -283,7 +299,7 @@ mod tests {
                 ExternalRead { .. } | UnknownValue { .. } | Unsorted { .. } | Duplicate { .. } => {}
                 OutputNotComputed { .. } | BadTensor { .. } | NonFiniteWeight { .. } => {}
                 OpsetTooOld { .. } | CannotRaise { .. } | AlreadyQuantized { .. } => {}
-                CannotHalve { .. } | NothingQuantized { .. } => {}
+                CannotHalve { .. } | NothingQuantized { .. } | Asymmetric { .. } => {}
             }
         }
         all

@@ -256,8 +256,13 @@ pub(crate) fn drop_unread(graph: &mut GraphProto, candidates: HashSet<String>) {
     graph.initializer.retain(|tensor| !gone(&tensor.name));
     graph.input.retain(|input| !gone(&input.name));
     graph.value_info.retain(|value| !gone(&value.name));
+    remove_nodes(graph, &dead);
+}
+
+/// Removes the nodes of these numbers.
+pub(crate) fn remove_nodes(graph: &mut GraphProto, gone: &HashSet<usize>) {
     let mut index = 0..;
-    graph.node.retain(|_| index.next().is_none_or(|index| !dead.contains(&index)));
+    graph.node.retain(|_| index.next().is_none_or(|index| !gone.contains(&index)));
 }
 
 /// The values that go, and the nodes.

@@ -10,6 +10,7 @@ use crate::graph::{self, Names};
 use crate::half;
 use crate::model::Model;
 use crate::proto::{GraphProto, NodeProto, TensorProto, elem};
+use crate::qdq::is_qdq;
 use crate::quantize::Skipped;
 use crate::{tensor, types};
 
@@ -240,10 +241,6 @@ fn in_range(values: &mut [f32]) -> Option<bool> {
         }
     }
     Some(clamped)
-}
-
-pub(super) fn is_qdq(node: &NodeProto) -> bool {
-    node.is("QuantizeLinear") || node.is("DequantizeLinear")
 }
 
 /// Whether ONNX wants float32 for this input whatever the others are.

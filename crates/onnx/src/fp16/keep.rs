@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 
 use super::Fp16Options;
-use super::convert::{Converter, Halved, is_qdq, stays_float};
+use super::convert::{Converter, Halved, stays_float};
 use crate::error::OnnxError;
 use crate::graph;
 use crate::half;
 use crate::model::{Model, is_default_domain};
 use crate::proto::{GraphProto, NodeProto};
+use crate::qdq::is_qdq;
 
 /// What becomes of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,6 +17,7 @@ use crate::graph;
 use crate::model::Model;
 use crate::opset;
 use crate::proto::{TypeValue, elem};
+use crate::qdq;
 use crate::quantize::Skipped;
 use convert::Converter;
 
@@ -95,6 +96,7 @@ pub fn to_fp16(model: &mut Model, options: &Fp16Options) -> Result<Fp16Report, O
         ..Fp16Report::default()
     };
     work.proto.ir_version = Some(work.ir_version().max(format));
+    qdq::fold_biases(&mut work)?;
     scales::refit(&mut work)?;
     let mut converter = Converter::new(&work);
     let reasons = keep::decide(&work, options, &mut converter)?;

@@ -4,11 +4,15 @@
 //! rounds to nothing. Such a channel gets float16's smallest useful scale and is rounded again: to fewer levels than
 //! before, but more finely than the channels beside it.
 
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
 use crate::error::OnnxError;
 use crate::graph::{self, Names};
 use crate::half;
 use crate::model::Model;
-use crate::proto::{NodeProto, TensorProto, elem};
+use crate::proto::{GraphProto, NodeProto, TensorProto, elem};
+use crate::qdq::is_qdq;
 use crate::tensor;
 
 /// The smallest scale that float16 holds as well as INT8 needs it (see [`half::holds`]).
@@ -16,103 +20,109 @@ const SMALLEST: f32 = 1.0 / 65536.0;
 /// How much finer than the tensor's median scale it must be for a channel to take it.
 const FINER: f32 = 16.0;
 
-/// Gives every stored INT8 weight scales that float16 holds, where that is possible.
+/// Gives every stored weight scales that float16 holds, where that is possible.
 pub(super) fn refit(model: &mut Model) -> Result<(), OnnxError> {
     let mut names = Names::of(&model.proto);
-    let mut edits = Vec::new();
-    let stored = graph::stored_tensors(model.graph());
-    for (index, node) in model.graph().node.iter().enumerate().filter(|(_, node)| node.is("DequantizeLinear"))
-    {
-        let [integers, scales] = [0, 1].map(|at| node.input(at).and_then(|name| stored.get(name)));
-        let (Some(&integers), Some(&scales)) = (integers, scales) else { continue };
-        let zero_point = node.input(2).map(|name| stored.get(name).copied());
-        if let Some(refitted) =
-            Channels::of(model, node, integers, scales, zero_point)?.and_then(Channels::refit)
+    let folder = model.folder.as_deref();
+    let graph = model.graph();
+    let stored = graph::stored_tensors(graph);
+    let weights = weights(graph, &stored);
+    // The new scales by the name of the old ones, and the edits: node, input, new tensor.
+    let mut scales: HashMap<&str, Option<(String, Vec<f32>)>> = HashMap::new();
+    let (mut edits, mut added) = (Vec::new(), Vec::new());
+    for &(index, node) in &weights {
+        let Some(old) = node.input(1) else { continue };
+        let Some(tensor) = stored.get(old).filter(|tensor| tensor.data_type == Some(elem::FLOAT)) else {
+            continue;
+        };
+        let before = tensor::floats(tensor, folder)?;
+        let entry = scales.entry(old).or_insert_with(|| {
+            let after = raised(&before)?;
+            let name = names.fresh(&format!("{old}_raised"));
+            added.push(tensor::from_floats(name.clone(), &tensor.dims, &after));
+            Some((name, after))
+        });
+        let Some((name, after)) = entry else { continue };
+        if let Some(integers) = node.input(0).and_then(|name| stored.get(name))
+            && integers.data_type == Some(elem::INT8)
         {
-            let [values, scale] =
-                ["refitted", "scale"].map(|word| names.fresh(&format!("{}_{word}", tensor::name(integers))));
-            let bytes: Vec<u8> = refitted.values.iter().map(|&value| (value as i8).cast_unsigned()).collect();
-            let new = [
-                tensor::new(values, elem::INT8, &integers.dims, bytes),
-                tensor::from_floats(scale, &scales.dims, &refitted.scales),
-            ];
-            edits.push((index, new));
+            let zeros = node.input(2).and_then(|name| stored.get(name).copied());
+            let weight = Weight { integers, zeros, axis: node.int("axis", 1) };
+            let Some(bytes) = weight.rounded(folder, &before, after)? else { continue };
+            let name = names.fresh(&format!("{}_rounded", tensor::name(integers)));
+            added.push(tensor::new(name.clone(), elem::INT8, &integers.dims, bytes));
+            edits.push((index, 0, name));
         }
+        edits.push((index, 1, name.clone()));
     }
     let graph = model.graph_mut();
-    let mut replaced = std::collections::HashSet::new();
-    for (index, new) in edits {
-        for (at, tensor) in new.into_iter().enumerate() {
-            let input = &mut graph.node[index].input[at];
-            replaced.insert(std::mem::replace(input, tensor::name(&tensor)));
-            graph.initializer.push(tensor);
-        }
-    }
-    graph::drop_unread(graph, replaced);
+    let replaced =
+        edits.into_iter().map(|(index, at, name)| std::mem::replace(&mut graph.node[index].input[at], name));
+    let mut unread: HashSet<String> = replaced.collect();
+    unread.extend(added.iter().map(tensor::name));
+    graph.initializer.append(&mut added);
+    graph::drop_unread(graph, unread);
     Ok(())
 }
 
-/// A symmetric INT8 weight with one scale for each channel.
-struct Channels {
-    values: Vec<i32>,
-    scales: Vec<f32>,
-    /// How many numbers of a channel lie side by side.
-    inner: usize,
+/// The Q/DQ of weights: those that read what is stored, and those that read what such a node quantized.
+fn weights<'a>(graph: &'a GraphProto, stored: &HashMap<&str, &TensorProto>) -> Vec<(usize, &'a NodeProto)> {
+    let mut quantized: HashSet<&str> = HashSet::new();
+    let mut found = Vec::new();
+    for (index, node) in graph.node.iter().enumerate().filter(|(_, node)| is_qdq(node)) {
+        let Some(input) = node.input(0) else { continue };
+        if stored.contains_key(input) || quantized.contains(input) {
+            quantized.extend(node.outputs());
+            found.push((index, node));
+        }
+    }
+    found
 }
 
-impl Channels {
-    /// `None` for weights of another kind, whose scales stay as they are.
-    fn of(
-        model: &Model,
-        node: &NodeProto,
-        integers: &TensorProto,
-        scales: &TensorProto,
-        zero_point: Option<Option<&TensorProto>>,
-    ) -> Result<Option<Self>, OnnxError> {
-        let folder = model.folder.as_deref();
-        if (integers.data_type, scales.data_type) != (Some(elem::INT8), Some(elem::FLOAT)) {
-            return Ok(None);
-        }
-        let symmetric = match zero_point {
-            None => true,
-            Some(None) => false,
-            Some(Some(tensor)) => {
-                tensor::integers(tensor, folder)?.is_some_and(|zeros| zeros.iter().all(|&zero| zero == 0))
-            }
-        };
-        let rank = integers.dims.len() as i64;
-        let axis = node.int("axis", 1);
-        let axis = if axis < 0 { axis + rank } else { axis };
-        let dims = usize::try_from(axis).ok().and_then(|axis| integers.dims.get(axis..));
-        let (true, Some([channels, inner @ ..])) = (symmetric, dims) else { return Ok(None) };
-        if scales.dims != [*channels] {
-            return Ok(None);
-        }
-        let inner = inner.iter().product::<i64>().max(1) as usize;
-        let Some(values) = tensor::integers(integers, folder)? else { return Ok(None) };
-        Ok(Some(Self { values, scales: tensor::floats(scales, folder)?, inner }))
+/// `None` where nothing has to change, or the coarser scale would show.
+fn raised(scales: &[f32]) -> Option<Vec<f32>> {
+    let mut sorted = scales.to_vec();
+    sorted.sort_by(f32::total_cmp);
+    let median = sorted.get(sorted.len() / 2)?;
+    let small = |scale: f32| scale > 0.0 && scale < SMALLEST;
+    if median / FINER < SMALLEST || !scales.iter().any(|&scale| small(scale)) {
+        return None;
     }
+    let raised: Vec<f32> = scales.iter().map(|&scale| if small(scale) { SMALLEST } else { scale }).collect();
+    half::holds(&raised).then_some(raised)
+}
 
-    /// `None` where nothing has to change, or the coarser scale would show.
-    fn refit(mut self) -> Option<Self> {
-        let mut sorted = self.scales.clone();
-        sorted.sort_by(f32::total_cmp);
-        let median = sorted.get(sorted.len() / 2)?;
-        let small = |scale: f32| scale > 0.0 && scale < SMALLEST;
-        if median / FINER < SMALLEST || !self.scales.iter().any(|&scale| small(scale)) {
-            return None;
+/// A stored INT8 weight.
+struct Weight<'a> {
+    integers: &'a TensorProto,
+    zeros: Option<&'a TensorProto>,
+    axis: i64,
+}
+
+impl Weight<'_> {
+    /// Its integers for the scales `after`; `None` for an asymmetric weight and for one without channels.
+    fn rounded(
+        &self,
+        folder: Option<&Path>,
+        before: &[f32],
+        after: &[f32],
+    ) -> Result<Option<Vec<u8>>, OnnxError> {
+        let dims = &self.integers.dims;
+        let axis = if self.axis < 0 { self.axis + dims.len() as i64 } else { self.axis };
+        let dims = usize::try_from(axis).ok().and_then(|axis| dims.get(axis..));
+        let Some([channels, inner @ ..]) = dims else { return Ok(None) };
+        let fits = usize::try_from(*channels) == Ok(before.len());
+        let zeros = self.zeros.map(|zeros| tensor::integers(zeros, folder)).transpose()?.flatten();
+        if !fits || zeros.is_some_and(|zeros| zeros.iter().any(|&zero| zero != 0)) {
+            return Ok(None);
         }
-        let channels = self.scales.len();
-        for (index, value) in self.values.iter_mut().enumerate() {
-            let scale = self.scales[index / self.inner % channels];
-            if small(scale) {
-                *value = (*value as f32 * (scale / SMALLEST)).round_ties_even() as i32;
-            }
-        }
-        for scale in self.scales.iter_mut().filter(|scale| small(**scale)) {
-            *scale = SMALLEST;
-        }
-        half::holds(&self.scales).then_some(self)
+        let Some(values) = tensor::integers(self.integers, folder)? else { return Ok(None) };
+        let inner = inner.iter().product::<i64>().max(1) as usize;
+        let byte = |(index, value): (usize, &i32)| {
+            let channel = index / inner % before.len();
+            ((*value as f32 * (before[channel] / after[channel])).round_ties_even() as i8).cast_unsigned()
+        };
+        Ok(Some(values.iter().enumerate().map(byte).collect()))
     }
 }
 
@@ -121,25 +131,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dead_channel_is_rounded_more_finely_than_its_neighbours() {
-        let channels = Channels {
-            values: vec![127, -127, 127, -64, 127, 3, 5, 7],
-            scales: vec![1e-3, 1e-5, 1e-10, 2e-3],
-            inner: 2,
-        };
-        let refitted = channels.refit().unwrap();
-        assert_eq!(refitted.scales, [1e-3, SMALLEST, SMALLEST, 2e-3]);
-        assert_eq!(refitted.values, [127, -127, 83, -42, 0, 0, 5, 7]);
+    fn a_dead_channel_gets_a_scale_that_is_finer_than_its_neighbours() {
+        let raised = raised(&[1e-3, 1e-5, 1e-10, 2e-3]).unwrap();
+        assert_eq!(raised, [1e-3, SMALLEST, SMALLEST, 2e-3]);
+    }
+
+    #[test]
+    fn its_integers_are_rounded_to_the_new_scale() {
+        let integers = tensor::new("w".into(), elem::INT8, &[2, 2], vec![127, 129, 127, 3]);
+        let weight = |axis| Weight { integers: &integers, zeros: None, axis };
+        let bytes = |axis| weight(axis).rounded(None, &[1e-5, 1e-3], &[SMALLEST, 1e-3]).unwrap();
+        assert_eq!(bytes(0).unwrap(), [83, (-83i8).cast_unsigned(), 127, 3]);
+        assert_eq!(bytes(-1).unwrap(), [83, 129, 83, 3]);
+        assert_eq!(bytes(2), None);
     }
 
     #[test]
     fn what_would_show_stays_as_it_is() {
         for scales in [[1e-4, 1e-4, 1e-10], [1e-3, 2e-3, 1e-3], [1e-3, 1e5, 1e-10]] {
-            let scales = scales.to_vec();
-            assert!(
-                Channels { values: vec![1, 2, 3], scales: scales.clone(), inner: 1 }.refit().is_none(),
-                "{scales:?}"
-            );
+            assert_eq!(raised(&scales), None, "{scales:?}");
         }
     }
 }

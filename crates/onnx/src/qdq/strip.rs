@@ -1,7 +1,7 @@
 //! Takes the QuantizeLinear and DequantizeLinear nodes out of a graph again.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -12,6 +12,8 @@ use crate::model::Model;
 use crate::proto::{NodeProto, TensorProto, elem};
 use crate::quantize::Skipped;
 use crate::{tensor, types};
+
+use super::Stored;
 
 /// What [`strip_qdq`] did.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -147,33 +149,25 @@ impl Stripper {
             self.replace(&source, output, range);
             return Ok(Ok(()));
         }
-        let Some(integers) = self.stored.get(input).cloned() else {
+        if !self.stored.contains_key(input) {
             return Ok(Err(format!("`{input}` is computed in integers")));
-        };
-        let Some(scales) = self.stored.get(scale).cloned() else {
-            return Ok(Err(format!("its scale is computed: `{scale}`")));
-        };
-        let zero_point = match node.input(2).map(|name| (name, self.stored.get(name))) {
-            None => None,
-            Some((_, Some(tensor))) => Some(tensor.clone()),
-            Some((name, None)) => return Ok(Err(format!("its zero point is computed: `{name}`"))),
-        };
-        if node.int("block_size", 0) != 0 {
-            return Ok(Err("its scales are for blocks".into()));
         }
-        let stored = Stored { integers: &integers, scales: &scales, zero_point: zero_point.as_ref() };
-        let Some(values) = dequantize(stored, node.int("axis", 1), self.folder.as_deref())? else {
-            return Ok(Err(format!("`{input}` or its scale is of a type that is not INT8, UINT8 or INT32")));
+        if !self.stored.contains_key(scale) {
+            return Ok(Err(format!("its scale is computed: `{scale}`")));
+        }
+        let Some(folded) =
+            Stored::of(node, &self.stored).map(|stored| stored.fold(output, self.folder.as_deref()))
+        else {
+            return Ok(Err("its zero point is computed, or its scales are for blocks".into()));
         };
-        let half = scales.data_type == Some(elem::FLOAT16);
-        let tensor = match half.then(|| half::raw(&values)) {
-            None => tensor::from_floats(output.to_owned(), &integers.dims, &values),
-            Some(Some(raw)) => tensor::new(output.to_owned(), elem::FLOAT16, &integers.dims, raw),
-            Some(None) => return Ok(Err(format!("`{input}` is beyond float16"))),
-        };
-        self.initializers.push(tensor);
-        self.report.folded += 1;
-        Ok(Ok(()))
+        match folded? {
+            None => Ok(Err(format!("`{input}` or its scale is of a type that is not folded"))),
+            Some(tensor) => {
+                self.initializers.push(tensor);
+                self.report.folded += 1;
+                Ok(Ok(()))
+            }
+        }
     }
 
     /// What an asymmetric per-tensor pair saturates at.
@@ -225,46 +219,4 @@ impl Stripper {
         node.input = inputs;
         self.nodes.push(node);
     }
-}
-
-struct Stored<'a> {
-    integers: &'a TensorProto,
-    scales: &'a TensorProto,
-    zero_point: Option<&'a TensorProto>,
-}
-
-/// `(integer - zero point) * scale`, per tensor or per slice along `axis`; `None` for types that are not ours.
-fn dequantize(stored: Stored, axis: i64, folder: Option<&Path>) -> Result<Option<Vec<f32>>, OnnxError> {
-    let Stored { integers, scales, zero_point } = stored;
-    let bad = || OnnxError::BadTensor { tensor: tensor::name(integers) };
-    let zeros = match zero_point {
-        Some(tensor) => tensor::integers(tensor, folder)?,
-        None => Some(vec![0]),
-    };
-    let (Some(values), Some(scale), Some(zeros)) =
-        (tensor::integers(integers, folder)?, tensor::any_floats(scales, folder)?, zeros)
-    else {
-        return Ok(None);
-    };
-    let dims: Vec<usize> = integers.dims.iter().map(|&dim| dim.max(0) as usize).collect();
-    let slices = scale.len();
-    let inner = if slices == 1 {
-        values.len().max(1)
-    } else {
-        let rank = dims.len() as i64;
-        let axis = usize::try_from(if axis < 0 { axis + rank } else { axis }).map_err(|_| bad())?;
-        if dims.get(axis) != Some(&slices) {
-            return Err(bad());
-        }
-        dims[axis + 1..].iter().product::<usize>().max(1)
-    };
-    if slices == 0 || !(zeros.len() == 1 || zeros.len() == slices) {
-        return Err(bad());
-    }
-    let number = |(index, value): (usize, &i32)| {
-        let slice = index / inner % slices;
-        let zero = zeros[if zeros.len() == 1 { 0 } else { slice }];
-        (f64::from(*value) - f64::from(zero)) as f32 * scale[slice]
-    };
-    Ok(Some(values.iter().enumerate().map(number).collect()))
 }

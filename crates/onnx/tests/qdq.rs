@@ -1,0 +1,225 @@
+//! Graphs that hold Q/DQ already: taking them out, making TensorRT read them, and FP16 beside them.
+
+mod common;
+
+use common::*;
+use prost::Message;
+use trt_onnx::proto::{ModelProto, NodeProto, TensorProto, elem};
+use trt_onnx::{Fp16Options, Model, OnnxError, QuantOptions, adapt_qdq, quantize, strip_qdq, to_fp16};
+
+fn scale(name: &str, values: &[f32]) -> TensorProto {
+    let dims = if values.len() == 1 { vec![] } else { vec![values.len() as i64] };
+    TensorProto { float_data: values.to_vec(), ..weight(name, &dims) }
+}
+
+fn integers(name: &str, data_type: i32, dims: &[i64], values: &[i32]) -> TensorProto {
+    let (data_type, float_data) = (Some(data_type), vec![]);
+    TensorProto { data_type, float_data, int32_data: values.to_vec(), ..weight(name, dims) }
+}
+
+/// `x` quantized, a convolution whose weight is stored as INT8 and its bias as INT32, and an output that is quantized.
+fn quantized_convolution(zero_type: i32, zero_point: i32) -> ModelProto {
+    let nodes = vec![
+        node("QuantizeLinear", &["x", "s", "z"], &["xq"]),
+        node("DequantizeLinear", &["xq", "s", "z"], &["xd"]),
+        node("DequantizeLinear", &["wq", "ws", "wz"], &["w"]).with_int("axis", 0),
+        node("DequantizeLinear", &["bq", "bs"], &["b"]).with_int("axis", 0),
+        node("Conv", &["xd", "w", "b"], &["c"]),
+        node("QuantizeLinear", &["c", "s", "z"], &["cq"]),
+        node("DequantizeLinear", &["cq", "s", "z"], &["y"]),
+    ];
+    let stored = vec![
+        scale("s", &[0.5]),
+        integers("z", zero_type, &[], &[zero_point]),
+        integers("wq", elem::INT8, &[2, 3, 1, 1], &[1, 2, 3, -4, -5, -6]),
+        scale("ws", &[0.5, 0.25]),
+        integers("wz", elem::INT8, &[2], &[0, 0]),
+        integers("bq", elem::INT32, &[2], &[1000, -8]),
+        scale("bs", &[0.25, 0.125]),
+    ];
+    let (input, output) = (value("x", &[1, 3, 4, 4]), value("y", &[1, 2, 4, 4]));
+    model(13, graph(nodes, stored, vec![input], vec![output]))
+}
+
+fn operators(model: &Model) -> Vec<String> {
+    graph_of(model).node.iter().map(|node| node.op().to_owned()).collect()
+}
+
+fn floats(model: &Model, name: &str) -> Vec<f32> {
+    let graph = graph_of(model);
+    let tensor = graph.initializer.iter().find(|tensor| tensor.name() == name).expect(name);
+    tensor.raw_data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
+
+#[test]
+fn stripping_leaves_the_operators_with_float_weights() {
+    let mut model = read(&quantized_convolution(elem::INT8, 0));
+    let report = strip_qdq(&mut model).unwrap();
+    assert_eq!((report.pairs, report.folded, report.clips), (2, 2, 0));
+    assert_eq!(report.left, []);
+    assert!(!model.has_qdq());
+    assert_eq!(operators(&model), ["Conv", "Identity"], "the output keeps its name");
+    assert_eq!(find(&graph_of(&model), "Conv").input, ["x", "w", "b"]);
+    assert_eq!(floats(&model, "w"), [0.5, 1.0, 1.5, -1.0, -1.25, -1.5]);
+    assert_eq!(floats(&model, "b"), [250.0, -1.0]);
+    assert_eq!(graph_of(&model).initializer.len(), 2, "a scale is still there");
+    read(&proto(&model));
+}
+
+#[test]
+fn an_asymmetric_pair_leaves_what_it_saturates_at() {
+    let mut model = read(&quantized_convolution(elem::UINT8, 0));
+    assert_eq!(strip_qdq(&mut model).unwrap().clips, 2);
+    assert_eq!(operators(&model), ["Clip", "Conv", "Clip"]);
+    let clip = find(&graph_of(&model), "Clip").clone();
+    assert_eq!((floats(&model, &clip.input[1]), floats(&model, &clip.input[2])), (vec![0.0], vec![127.5]));
+}
+
+#[test]
+fn stripping_what_was_inserted_gives_the_first_graph_again() {
+    let original = convolution(13);
+    let mut model = read(&original);
+    quantize(&mut model, &|_| Some(0.1), &QuantOptions::default()).unwrap();
+    strip_qdq(&mut model).unwrap();
+    let (found, expected) = (graph_of(&model), original.graph.unwrap());
+    assert_eq!(found.node.iter().map(NodeProto::op).collect::<Vec<_>>(), ["Conv"]);
+    assert_eq!((found.node[0].input(0), found.node[0].input(2)), (Some("x"), Some("b")));
+    let weight = floats(&model, &found.node[0].input[1]);
+    let close =
+        weight.iter().zip(&expected.initializer[0].float_data).all(|(a, b)| (a - b).abs() < 0.6 / 254.0);
+    assert!(close, "{weight:?}");
+}
+
+#[test]
+fn float_weights_behind_a_pair_are_read_directly() {
+    let nodes = vec![
+        node("QuantizeLinear", &["w", "s", "z"], &["wq"]).with_int("axis", 0),
+        node("DequantizeLinear", &["wq", "s", "z"], &["wd"]).with_int("axis", 0),
+        node("Conv", &["x", "wd"], &["y"]),
+    ];
+    let stored =
+        vec![weight("w", &[2, 3, 1, 1]), scale("s", &[0.5, 0.25]), integers("z", elem::INT8, &[2], &[0, 0])];
+    let (input, output) = (value("x", &[1, 3, 4, 4]), value("y", &[1, 2, 4, 4]));
+    let mut model = read(&model(13, graph(nodes, stored, vec![input], vec![output])));
+    assert_eq!(strip_qdq(&mut model).unwrap().pairs, 1);
+    let graph = graph_of(&model);
+    assert_eq!((graph.node.len(), graph.initializer.len()), (1, 1));
+    assert_eq!(graph.node[0].input, ["x", "w"]);
+}
+
+#[test]
+fn integers_that_are_computed_keep_their_nodes_and_are_named() {
+    let nodes = vec![
+        node("QuantizeLinear", &["x", "s", "z"], &["q"]),
+        node("MaxPool", &["q"], &["p"]).with_ints("kernel_shape", &[2, 2]),
+        node("DequantizeLinear", &["p", "s", "z"], &["d"]),
+        node("QuantizeLinear", &["d", "s", "z"], &["e"]),
+        node("DequantizeLinear", &["e", "s", "z"], &["f"]),
+        node("Relu", &["f"], &["y"]),
+    ];
+    let stored = vec![scale("s", &[0.5]), integers("z", elem::INT8, &[], &[0])];
+    let (input, output) = (value("x", &[1, 1, 4, 4]), value("y", &[1, 1, 3, 3]));
+    let mut model = read(&model(13, graph(nodes, stored, vec![input], vec![output])));
+    let report = strip_qdq(&mut model).unwrap();
+    let left: Vec<&str> = report.left.iter().map(|left| left.node.as_str()).collect();
+    assert_eq!((report.pairs, left), (1, vec!["`d_node`", "`q_node`"]));
+    assert!(report.left[0].reason.contains("`p` is computed in integers"), "{:?}", report.left);
+    assert_eq!(operators(&model), ["QuantizeLinear", "MaxPool", "DequantizeLinear", "Relu"]);
+    assert_eq!(find(&graph_of(&model), "Relu").input, ["d"]);
+}
+
+#[test]
+fn integer_biases_become_floats_and_nothing_else_changes() {
+    let mut model = read(&quantized_convolution(elem::INT8, 0));
+    assert_eq!(adapt_qdq(&mut model).unwrap().biases, 1);
+    assert_eq!(floats(&model, "b"), [250.0, -1.0]);
+    let expected: Vec<_> = quantized_convolution(elem::INT8, 0).graph.unwrap().node;
+    let found = graph_of(&model).node;
+    assert!(found.iter().all(|node| expected.contains(node)) && found.len() + 1 == expected.len());
+    let before = model.to_bytes().unwrap();
+    assert_eq!(adapt_qdq(&mut model).unwrap().biases, 0);
+    assert_eq!(model.to_bytes().unwrap(), before);
+}
+
+#[test]
+fn a_zero_point_is_refused_with_its_node() {
+    for (data_type, zero_point) in [(elem::UINT8, 128), (elem::INT8, -128)] {
+        let mut model = read(&quantized_convolution(data_type, zero_point));
+        let error = adapt_qdq(&mut model).unwrap_err();
+        assert!(matches!(error, OnnxError::Asymmetric { .. }), "{error}");
+        assert!(error.to_string().contains("`xq_node`"), "{error}");
+    }
+}
+
+#[test]
+fn data_that_does_not_fit_its_shape_is_refused_and_the_model_kept() {
+    for (at, bad) in [
+        (2, integers("wq", elem::INT8, &[2, 3, 1, 1], &[1, 2])),
+        (3, scale("ws", &[0.5, 0.5, 0.5])),
+        (4, integers("wz", elem::INT8, &[3], &[0, 0, 0])),
+        (6, scale("bs", &[1.0, 2.0, 3.0])),
+    ] {
+        let mut proto = quantized_convolution(elem::INT8, 0);
+        proto.graph.as_mut().unwrap().initializer[at] = bad;
+        let mut model = read(&proto);
+        let error = strip_qdq(&mut model).unwrap_err();
+        assert!(matches!(error, OnnxError::BadTensor { .. }), "{at}: {error}");
+        assert_eq!(model.to_bytes().unwrap(), proto.encode_to_vec());
+    }
+}
+
+#[test]
+fn what_is_not_int8_becomes_float16_without_a_cast_between() {
+    let mut model = read(&quantized_convolution(elem::INT8, 0));
+    let report = to_fp16(&mut model, &Fp16Options::default()).unwrap();
+    assert_eq!((report.converted, report.opset_raised), (1, Some((13, 19))));
+    assert_eq!(report.kept, []);
+    assert_eq!(
+        operators(&model),
+        [
+            "Cast",
+            "QuantizeLinear",
+            "DequantizeLinear",
+            "DequantizeLinear",
+            "Conv",
+            "QuantizeLinear",
+            "DequantizeLinear",
+            "Cast"
+        ]
+    );
+    let graph = graph_of(&model);
+    for tensor in &graph.initializer {
+        assert!(tensor.data_type() != elem::FLOAT, "{}", tensor.name());
+    }
+}
+
+#[test]
+fn a_node_that_stays_float32_reads_the_integers_once_more() {
+    let mut model = read(&quantized_convolution(elem::INT8, 0));
+    let options = Fp16Options { keep: vec!["c".into(), "nothing".into()], ..Fp16Options::default() };
+    let report = to_fp16(&mut model, &options).unwrap();
+    assert_eq!((report.kept[0].node.as_str(), report.unmatched), ("`c_node`", vec!["nothing".to_owned()]));
+    let graph = graph_of(&model);
+    let conv = find(&graph, "Conv");
+    for input in &conv.input[..2] {
+        let dequantize = producer(&graph, input);
+        assert_eq!(dequantize.op(), "DequantizeLinear");
+        let scale = graph.initializer.iter().find(|tensor| tensor.name() == dequantize.input[1]).unwrap();
+        assert_eq!(scale.data_type(), elem::FLOAT);
+    }
+    read(&proto(&model));
+}
+
+#[test]
+fn a_scale_that_float16_does_not_hold_keeps_its_reader() {
+    for (scales, kept) in
+        [([1e-6, 1e-6], true), ([1e5, 1e5], true), ([1e-3, 1e-9], false), ([1e-3, 1e-2], false)]
+    {
+        let mut proto = quantized_convolution(elem::INT8, 0);
+        proto.graph.as_mut().unwrap().initializer[3] = scale("ws", &scales);
+        let mut model = read(&proto);
+        let report = to_fp16(&mut model, &Fp16Options::default()).unwrap();
+        assert_eq!(report.kept.len(), usize::from(kept), "{scales:?}: {:?}", report.kept);
+        read(&common::proto(&model));
+    }
+}

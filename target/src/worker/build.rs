@@ -1,158 +1,121 @@
 //! Builds an engine in this process.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fs;
+use std::io;
+use std::path::Path;
 use std::time::Instant;
 
-use nvinfer::{
-    Builder, BuilderConfig, BuilderFlag, Library, Network, ProfilingVerbosity, ProgressEvent, Severity,
-    ShapeRange, Typing,
-};
+use nvinfer::{Builder, Error, Typing};
 use trt_wire::message::{Event, Phase};
 use trt_wire::worker::{BuildJob, Built};
-use trt_wire::{Failure, FailureCode, Precision, QuantMode, Retry};
+use trt_wire::{Backend, Failure, FailureCode, QuantMode, Retry};
 
-use super::{Output, compose, failure, probe};
+use super::implicit::Implicit;
+use super::log::{Log, Seen};
+use super::{Output, compose, configure, failure, keep, library, parse, timing};
 
-/// Composes, parses and builds; the engine and TensorRT's log are where the job says.
+/// Builds with what the plan says; the engine and the builder's log are where the job says.
 pub fn run(job: &BuildJob, output: &Output) -> Result<Built, Failure> {
-    let started = Instant::now();
-    let library = Library::open(&probe::search_path(job.tensorrt_dir.as_deref()))
-        .map_err(|error| failure(FailureCode::NoTensorRt, &error, error.hint()))?;
-    let found = probe::describe(&library);
-    if found != job.tensorrt {
-        let message = format!("the plan was made for {}, and now there is {found}", job.tensorrt);
-        return Err(Failure::new(FailureCode::PlanChanged, Retry::Now, message).with_hint("push again"));
+    match job.plan.backend {
+        Backend::Nvinfer => in_process(job, output),
+        Backend::Trtexec => Err(Failure::new(
+            FailureCode::Unplannable,
+            Retry::Never,
+            "this version of the worker cannot build with trtexec",
+        )
+        .with_hint("use `backend: nvinfer` for this device")),
     }
+}
+
+/// Composes, parses and builds.
+fn in_process(job: &BuildJob, output: &Output) -> Result<Built, Failure> {
+    let started = Instant::now();
+    let log = Log::create(&job.log, output)?;
+    let library = library::open(job.tensorrt_dir.as_deref(), &job.tensorrt, &log)?;
+    library::load_plugins(&library, &job.plugins, &log)?;
+    let version = library.version();
+
     output.event(Event::Phase { phase: Phase::Compose });
-    let composed = compose::run(job, library.version())?;
-    log_to(&library, job, &composed.notes, output)?;
-    let builder = Builder::new(&library).map_err(build_failed)?;
+    let composed = compose::run(job, version)?;
+    composed.notes.iter().for_each(|note| log.note(note));
+    let mut decisions = composed.decisions;
 
     output.event(Event::Phase { phase: Phase::Parse });
+    let builder = Builder::new(&library).map_err(build_failed)?;
     let typing = if job.plan.strongly_typed { Typing::Strong } else { Typing::Weak };
     let mut network = builder.create_network(typing).map_err(build_failed)?;
-    network
-        .parse_file(&composed.model)
-        .map_err(|error| failure(FailureCode::BadModel, &error, error.hint()))?;
+    parse::run(&mut network, &composed.model, version, &log)?;
     let layers = network.layer_count().map_err(build_failed)?;
 
     output.event(Event::Phase { phase: Phase::Build });
-    let config = configure(&builder, &network, job, output)?;
-    let engine = builder.build(&network, &config).map_err(build_failed)?;
-    fs::write(&job.engine, &*engine).map_err(|error| {
-        let code = match error.kind() {
-            std::io::ErrorKind::StorageFull => FailureCode::DiskFull,
-            _ => FailureCode::Store,
-        };
-        failure(
-            code,
-            &error,
-            Some("free space on the device's file system that holds the agent's store".into()),
-        )
-    })?;
+    let (mut config, profile) = configure::run(&builder, &network, &job.plan, output)?;
+    let implicit = if job.plan.mode == QuantMode::Implicit {
+        let implicit = Implicit::prepare(job, &network, &mut config, profile.as_ref(), version)?;
+        implicit.notes().iter().for_each(|note| log.note(note));
+        decisions.extend(implicit.decisions());
+        Some(implicit)
+    } else {
+        None
+    };
+    if !job.plan.strongly_typed {
+        decisions.extend(keep::constrain(&network, &mut config, &job.plan.keep, &log)?);
+    }
+    if let Some(path) = &job.timing_cache {
+        decisions.extend(timing::start(&mut config, path, version)?);
+    }
+    let result = builder.build(&network, &config);
+    let seen = log.seen();
+    if let Some(implicit) = &implicit {
+        decisions.extend(implicit.judge(result.is_ok(), &seen.proof)?);
+    }
+    let engine = result.map_err(|error| not_built(error, &seen))?;
+    if let Some(path) = &job.timing_cache {
+        decisions.extend(timing::keep(&config, path).err());
+    }
+    write(&job.engine, &engine)?;
     Ok(Built {
-        tensorrt: found,
+        tensorrt: library::describe(version, library.path()),
         engine_bytes: engine.len() as u64,
         wall_ms: started.elapsed().as_millis() as u64,
         peak_rss: peak_rss(),
         layers: layers as u32,
         quantized: composed.quantized,
-        decisions: composed.decisions,
+        decisions,
     })
 }
 
-fn configure(
-    builder: &Builder,
-    network: &Network,
-    job: &BuildJob,
-    output: &Output,
-) -> Result<BuilderConfig, Failure> {
-    let plan = &job.plan;
-    if plan.mode == QuantMode::Implicit {
-        return Err(Failure::new(
-            FailureCode::Unplannable,
-            Retry::Never,
-            "this version of the agent cannot give a calibration table to TensorRT 8 to 10",
-        )
-        .with_hint("use `precision: fp16` for this device, or deploy a model with Q/DQ nodes"));
-    }
-    let mut config = builder.create_config().map_err(build_failed)?;
-    if !plan.strongly_typed {
-        for (flag, on) in [
-            (BuilderFlag::Fp16, plan.precision != Precision::Fp32),
-            (BuilderFlag::Int8, plan.mode == QuantMode::ModelQdq),
-        ] {
-            if on {
-                config.set_flag(flag, true).map_err(build_failed)?;
-            }
-        }
-    }
-    if let Some([major, minor]) = plan.compute_capability {
-        config.set_compute_capabilities(&[(major * 10 + minor) as i32]).map_err(build_failed)?;
-    }
-    if let Some(bytes) = plan.workspace {
-        config.set_workspace_limit(bytes as usize).map_err(build_failed)?;
-    }
-    config.set_profiling_verbosity(ProfilingVerbosity::Detailed).map_err(build_failed)?;
-    let is_dynamic = network.inputs().map_err(build_failed)?.iter().any(|input| input.shape.contains(&-1));
-    if is_dynamic {
-        let mut profile = builder.create_profile().map_err(build_failed)?;
-        for (name, range) in &plan.shapes {
-            let range = ShapeRange { min: range.min.clone(), opt: range.opt.clone(), max: range.max.clone() };
-            profile.set(name, &range).map_err(build_failed)?;
-        }
-        config.add_profile(&profile).map_err(build_failed)?;
-    }
-    report_progress(&mut config, output)?;
-    Ok(config)
-}
-
-/// TensorRT 8 has no progress monitor; its builds show their phase and nothing more.
-fn report_progress(config: &mut BuilderConfig, output: &Output) -> Result<(), Failure> {
-    let output = output.clone();
-    let sink = move |event: ProgressEvent<'_>| {
-        if let ProgressEvent::Started { phase, .. } = event {
-            output.event(Event::Step { name: phase.to_owned() });
-        }
-        ControlFlow::Continue(())
-    };
-    match config.set_progress(sink) {
-        Ok(()) | Err(nvinfer::Error::Unsupported(_)) => Ok(()),
-        Err(error) => Err(build_failed(error)),
-    }
-}
-
-/// Everything TensorRT says goes to the log file, after our own notes; warnings and errors go to the host as well.
-fn log_to(library: &Library, job: &BuildJob, notes: &[String], output: &Output) -> Result<(), Failure> {
-    let failed = |error| failure(FailureCode::Store, &error, None);
-    let mut file = File::create(&job.log).map_err(failed)?;
-    for note in notes {
-        writeln!(file, "[agent] {note}").map_err(failed)?;
-    }
-    let file = Arc::new(Mutex::new(file));
-    let output = output.clone();
-    library.set_logger(move |severity, text| {
-        let word = match severity {
-            Severity::InternalError | Severity::Error => "error",
-            Severity::Warning => "warning",
-            Severity::Info => "info",
-            Severity::Verbose => "verbose",
+fn write(path: &Path, engine: &[u8]) -> Result<(), Failure> {
+    fs::write(path, engine).map_err(|error| {
+        let code = match error.kind() {
+            io::ErrorKind::StorageFull => FailureCode::DiskFull,
+            _ => FailureCode::Store,
         };
-        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-        // A full disk shows when the engine is written; losing log lines before that is no reason to stop.
-        let _ = writeln!(file, "[{word}] {text}");
-        if matches!(word, "error" | "warning") {
-            output.event(Event::Log { severity: word.into(), text: text.to_owned() });
-        }
-    });
-    Ok(())
+        let hint = "free space on the device's file system that holds the agent's store";
+        failure(code, &error, Some(hint.into()))
+    })
 }
 
-fn build_failed(error: nvinfer::Error) -> Failure {
+/// A failure of a step before the build.
+pub fn build_failed(error: Error) -> Failure {
     failure(FailureCode::BuildFailed, &error, error.hint())
+}
+
+/// A build that made no engine; the log may know better why than the error.
+fn not_built(error: Error, seen: &Seen) -> Failure {
+    let failed = match error {
+        Error::Cancelled => {
+            return Failure::new(FailureCode::Cancelled, Retry::Now, "the build was cancelled");
+        }
+        error => build_failed(error),
+    };
+    match &seen.out_of_memory {
+        None => failed,
+        Some(line) => {
+            let message = format!("{}; memory ran out: {line}", failed.message);
+            Failure { message, ..failed }
+                .with_hint("set a smaller `workspace`, stop other programs on the device, or add swap (zram)")
+        }
+    }
 }
 
 /// The most memory this process ever had resident, in bytes; 0 where the kernel does not say.
@@ -161,4 +124,27 @@ fn peak_rss() -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
     kib.unwrap_or(0) * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use nvinfer::RecordedError;
+
+    use super::*;
+
+    #[test]
+    fn a_failed_build_says_when_memory_ran_out_and_what_helps() {
+        let error =
+            || Error::Build { recorded: vec![RecordedError { code: 4, description: "no tactic".into() }] };
+        let plain = not_built(error(), &Seen::default());
+        assert_eq!(plain.message, "TensorRT built no engine: [4] no tactic");
+        let seen = Seen { out_of_memory: Some("Cuda Runtime (out of memory)".into()), ..Seen::default() };
+        let failure = not_built(error(), &seen);
+        assert_eq!(
+            failure.message,
+            "TensorRT built no engine: [4] no tactic; memory ran out: Cuda Runtime (out of memory)"
+        );
+        assert!(failure.hint.is_some_and(|hint| hint.contains("`workspace`")));
+        assert_eq!(not_built(Error::Cancelled, &seen).code, FailureCode::Cancelled);
+    }
 }

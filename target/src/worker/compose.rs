@@ -6,11 +6,12 @@ use std::path::PathBuf;
 
 use nvinfer::{Product, Version};
 use trt_calib::CalibrationTable;
-use trt_onnx::{Model, OnnxError, QuantOptions, Skipped, quantize, to_fp16};
+use trt_onnx::{Fp16Options, Model, OnnxError, QuantOptions, Skipped, quantize, strip_qdq, to_fp16};
 use trt_wire::worker::BuildJob;
 use trt_wire::{Decision, Failure, FailureCode, QuantMode, Retry};
 
 use super::failure;
+use super::words::{count, few, few_quoted};
 
 /// What to parse, and what was decided on the way there.
 #[derive(Debug, Default)]
@@ -25,97 +26,146 @@ pub struct Composed {
     pub notes: Vec<String>,
 }
 
-/// A decision names this many nodes; the log names all.
-const NODES_SHOWN: usize = 12;
-
-/// Inserts Q/DQ from the table, or converts to FP16, if the plan says so.
+/// Takes the graph's Q/DQ out, inserts Q/DQ from the table, and converts to FP16, as far as the plan says so.
 ///
-/// The composed graph is written beside the model, because external data is found relative to its folder.
+/// The composed graph is written beside the model, because external data is found relative to its folder. Without
+/// anything to compose the file is not even read.
 pub fn run(job: &BuildJob, version: Version) -> Result<Composed, Failure> {
-    let mut model = match (job.plan.convert_fp16, job.plan.mode) {
-        (true, _) | (_, QuantMode::Explicit) => Model::load(&job.model).map_err(bad_model)?,
-        _ => return Ok(Composed { model: job.model.clone(), ..Composed::default() }),
-    };
-    let mut composed = if job.plan.convert_fp16 {
-        let report = to_fp16(&mut model).map_err(bad_model)?;
-        Composed { decisions: opset_raised(report.opset_raised), ..Composed::default() }
-            .left_in_fp32(&report.kept)
-    } else {
-        insert_qdq(&mut model, job, version)?
-    };
+    let plan = &job.plan;
+    let mut composed = Composed { model: job.model.clone(), ..Composed::default() };
+    if !plan.strip_qdq && !plan.convert_fp16 && plan.mode != QuantMode::Explicit {
+        return Ok(composed);
+    }
+    let mut model = Model::load(&job.model).map_err(bad_model)?;
+    if plan.strip_qdq {
+        composed.strip(&mut model)?;
+    }
+    if plan.mode == QuantMode::Explicit {
+        composed.quantize(&mut model, job, version)?;
+    }
+    if plan.convert_fp16 {
+        composed.halve(&mut model, &plan.keep)?;
+    }
     composed.model = job.model.with_file_name(".composed.onnx");
     model.save(&composed.model).map_err(bad_model)?;
     Ok(composed)
 }
 
-fn insert_qdq(model: &mut Model, job: &BuildJob, version: Version) -> Result<Composed, Failure> {
-    let Some(table) = &job.table else {
-        return Err(Failure::new(
-            FailureCode::BadRequest,
-            Retry::Never,
-            "explicit quantization without a table",
-        ));
+/// Reads the job's calibration table.
+pub fn table(job: &BuildJob) -> Result<CalibrationTable, Failure> {
+    let Some(path) = &job.table else {
+        let message = "a plan that quantizes from a table came without one";
+        return Err(Failure::new(FailureCode::BadRequest, Retry::Never, message));
     };
-    let bytes = fs::read(table).map_err(|error| failure(FailureCode::Store, &error, None))?;
-    let table = CalibrationTable::parse(&bytes)
-        .map_err(|error| failure(FailureCode::BadModel, &error, error.hint()))?;
-    let scale = |name: &str| table.get(name.as_bytes());
-    let compact = version.product == Product::Rtx;
-    let mut decisions = Vec::new();
-    let first = if compact { QuantOptions::rtx() } else { QuantOptions::default() };
-    let report = match quantize(model, &scale, &first) {
-        Err(OnnxError::NothingQuantized { .. }) if compact => {
-            decisions.push(Decision {
-                what: "every node that can be is quantized, although the engine may grow".into(),
-                because: format!("no node is large enough for INT8 to make an engine of {version} smaller"),
-            });
-            quantize(model, &scale, &QuantOptions::default()).map_err(bad_model)?
-        }
-        other => other.map_err(bad_model)?,
-    };
-    decisions.extend(opset_raised(report.opset_raised));
-    let (quantized, left) = (report.quantized.len(), report.skipped.len());
-    decisions.push(Decision {
-        what: format!("{quantized} of {} nodes that could be quantized run in INT8", quantized + left),
-        because: match left {
-            0 => "the table has their scales".into(),
-            _ => format!("the other {left} stay in FP32 for the reasons that follow"),
-        },
-    });
-    let composed = Composed { quantized: quantized as u32, decisions, ..Composed::default() };
-    Ok(composed.left_in_fp32(&report.skipped))
+    let bytes = fs::read(path).map_err(|error| failure(FailureCode::Store, &error, None))?;
+    CalibrationTable::parse(&bytes).map_err(|error| failure(FailureCode::BadModel, &error, error.hint()))
 }
 
 fn bad_model(error: OnnxError) -> Failure {
     failure(FailureCode::BadModel, &error, error.hint())
 }
 
-fn opset_raised(raised: Option<(i64, i64)>) -> Vec<Decision> {
-    let decision = |(from, to)| Decision {
-        what: format!("the graph is raised from opset {from} to {to}"),
-        because: "its new nodes need that".into(),
-    };
-    raised.map(decision).into_iter().collect()
-}
-
 impl Composed {
+    fn strip(&mut self, model: &mut Model) -> Result<(), Failure> {
+        let report = strip_qdq(model).map_err(bad_model)?;
+        self.left_as_they_are("keeps its Q/DQ", "keep their Q/DQ", &report.left);
+        Ok(())
+    }
+
+    fn quantize(&mut self, model: &mut Model, job: &BuildJob, version: Version) -> Result<(), Failure> {
+        let table = table(job)?;
+        let scale = |name: &str| table.get(name.as_bytes());
+        let options = |base: QuantOptions| QuantOptions { keep: job.plan.keep.clone(), ..base };
+        let compact = version.product == Product::Rtx;
+        let first = if compact { QuantOptions::rtx() } else { QuantOptions::default() };
+        let report = match quantize(model, &scale, &options(first)) {
+            Err(OnnxError::NothingQuantized { .. }) if compact => {
+                self.decisions.push(Decision {
+                    what: "every node that can be is quantized, although the engine may grow".into(),
+                    because: format!(
+                        "no node is large enough for INT8 to make an engine of {version} smaller"
+                    ),
+                });
+                quantize(model, &scale, &options(QuantOptions::default())).map_err(bad_model)?
+            }
+            other => other.map_err(bad_model)?,
+        };
+        self.opset_raised(report.opset_raised);
+        self.unmatched(&report.unmatched);
+        let (quantized, left) = (report.quantized.len(), report.skipped.len());
+        let precision = if job.plan.convert_fp16 { "FP16" } else { "FP32" };
+        self.decisions.push(Decision {
+            what: format!("{quantized} of {} nodes that could be quantized run in INT8", quantized + left),
+            because: match left {
+                0 => "the table has their scales".into(),
+                _ => format!("the other {left} stay in {precision} for the reasons that follow"),
+            },
+        });
+        self.quantized = quantized as u32;
+        self.left_in(precision, &report.skipped);
+        Ok(())
+    }
+
+    fn halve(&mut self, model: &mut Model, keep: &[String]) -> Result<(), Failure> {
+        let options = Fp16Options { keep: keep.to_vec(), ..Fp16Options::default() };
+        let report = to_fp16(model, &options).map_err(bad_model)?;
+        self.opset_raised(report.opset_raised);
+        if self.quantized == 0 {
+            self.unmatched(&report.unmatched);
+        }
+        if !report.clamped.is_empty() {
+            self.decisions.push(Decision {
+                what: format!(
+                    "numbers in {} become 65504 ({})",
+                    count(report.clamped.len(), "stored tensor"),
+                    few_quoted(&report.clamped)
+                ),
+                because: "they stand for infinity, and that is the largest number of FP16".into(),
+            });
+        }
+        self.left_in("FP32", &report.kept);
+        Ok(())
+    }
+
+    fn opset_raised(&mut self, raised: Option<(i64, i64)>) {
+        self.decisions.extend(raised.map(|(from, to)| Decision {
+            what: format!("the graph is raised from opset {from} to {to}"),
+            because: "its new nodes need that".into(),
+        }));
+    }
+
+    fn unmatched(&mut self, names: &[String]) {
+        if !names.is_empty() {
+            self.decisions.push(Decision {
+                what: format!(
+                    "{} to keep in higher precision change nothing ({})",
+                    count(names.len(), "name"),
+                    few_quoted(names)
+                ),
+                because: "nothing in the graph has these names".into(),
+            });
+        }
+    }
+
+    fn left_in(&mut self, precision: &str, skipped: &[Skipped]) {
+        let (one, many) = (format!("stays in {precision}"), format!("stay in {precision}"));
+        self.left_as_they_are(&one, &many, skipped);
+    }
+
     /// Adds one decision for all nodes with the same operator and reason.
-    fn left_in_fp32(mut self, skipped: &[Skipped]) -> Self {
+    fn left_as_they_are(&mut self, one: &str, many: &str, skipped: &[Skipped]) {
         let mut groups: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
         for Skipped { node, op, reason } in skipped {
             groups.entry((op, reason)).or_default().push(node);
         }
         for ((op, reason), nodes) in groups {
-            let shown = nodes[..nodes.len().min(NODES_SHOWN)].join(", ");
             let what = match nodes.len() {
-                1 => format!("{op} {shown} stays in FP32"),
-                all @ 2..=NODES_SHOWN => format!("{all} {op} nodes stay in FP32 ({shown})"),
-                all => format!("{all} {op} nodes stay in FP32 ({shown} and {} more)", all - NODES_SHOWN),
+                1 => format!("{op} {} {one}", nodes[0]),
+                all => format!("{all} {op} nodes {many} ({})", few(&nodes)),
             };
             self.decisions.push(Decision { what, because: reason.to_owned() });
-            self.notes.push(format!("{op} in FP32, because {reason}: {}", nodes.join(", ")));
+            self.notes.push(format!("{op} {one}, because {reason}: {}", nodes.join(", ")));
         }
-        self
     }
 }
 
@@ -129,7 +179,8 @@ mod tests {
         let all: Vec<Skipped> = (0..1000)
             .map(|index| Skipped { node: name(index), op: "Conv".into(), reason: "depthwise".into() })
             .collect();
-        let composed = Composed::default().left_in_fp32(&all);
+        let mut composed = Composed::default();
+        composed.left_in("FP32", &all);
         assert!(composed.decisions[0].what.len() < 1000, "{}", composed.decisions[0].what);
         assert!(composed.decisions[0].what.ends_with("and 988 more)"));
         assert!(composed.notes[0].contains(&name(999)));
@@ -144,8 +195,9 @@ mod tests {
         };
         let all =
             [skipped("`a`", "no scale for `x`"), skipped("`b`", "depthwise"), skipped("`c`", "depthwise")];
-        let texts: Vec<String> =
-            Composed::default().left_in_fp32(&all).decisions.iter().map(ToString::to_string).collect();
+        let mut composed = Composed::default();
+        composed.left_in("FP32", &all);
+        let texts: Vec<String> = composed.decisions.iter().map(ToString::to_string).collect();
         assert_eq!(
             texts,
             [

@@ -2,7 +2,17 @@
 
 mod build;
 mod compose;
+mod configure;
+mod implicit;
+mod keep;
+mod layers;
+mod library;
+mod log;
+mod parse;
 mod probe;
+mod run;
+mod timing;
+mod words;
 
 use std::fs::File;
 use std::io::{self, BufRead, Read, Write};
@@ -35,11 +45,10 @@ pub fn main() -> ExitCode {
             Ok(built) => WorkerEvent::Done(built),
             Err(failure) => WorkerEvent::Failed(failure),
         },
-        Job::Run(_) => WorkerEvent::Failed(Failure::new(
-            FailureCode::BadRequest,
-            Retry::Never,
-            "this version of the worker cannot run engines yet",
-        )),
+        Job::Run(job) => match run::run(&job, &output) {
+            Ok(ran) => WorkerEvent::Ran(ran),
+            Err(failure) => WorkerEvent::Failed(failure),
+        },
     };
     output.send(&result);
     ExitCode::SUCCESS

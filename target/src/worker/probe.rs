@@ -2,42 +2,56 @@
 
 use std::path::Path;
 
-use nvinfer::{Library, Product, SearchPath, Version};
+use nvinfer::{Builder, Error, Library, LoadError, Typing};
 use trt_wire::worker::Probe;
-use trt_wire::{Gpu, GpuSource, TensorRt, TensorRtProduct};
+use trt_wire::{Gpu, GpuSource, TensorRt};
+
+use super::library::{describe, describe_unknown, search_path};
 
 /// Loads TensorRT and the CUDA driver.
 pub fn run(tensorrt_dir: Option<&Path>) -> Probe {
-    let tensorrt = Library::open(&search_path(tensorrt_dir)).map(|library| describe(&library));
+    let (tensorrt, dla_cores) = tensorrt(tensorrt_dir);
     let device = trt_cuda::device();
     Probe {
-        tensorrt: tensorrt.map_err(|error| error.to_string()),
+        tensorrt,
         cuda_driver: device.as_ref().ok().map(|device| device.driver_version),
         gpu: device.map_err(|error| error.to_string()).map(|device| Gpu {
             name: device.name,
             compute_capability: device.compute_capability,
             source: GpuSource::Driver,
         }),
-        dla_cores: None,
+        dla_cores,
         trtexec: None,
     }
 }
 
-/// The configuration's folder and nothing else, or what the system's loader finds.
-pub fn search_path(tensorrt_dir: Option<&Path>) -> SearchPath {
-    tensorrt_dir.map_or_else(SearchPath::default, |dir| SearchPath::only([dir]))
+/// The library and its count of DLA cores, if it could be asked.
+///
+/// A library of an unknown version is loaded and left alone: `trtexec` may build with it.
+fn tensorrt(dir: Option<&Path>) -> (Result<TensorRt, String>, Option<u32>) {
+    let library = match Library::open(&search_path(dir)) {
+        Ok(library) => library,
+        Err(error) => {
+            let known = match &error {
+                LoadError::UnknownVersion { path, number } => describe_unknown(path, *number),
+                _ => None,
+            };
+            return (known.ok_or_else(|| error.to_string()), None);
+        }
+    };
+    match canaries(&library) {
+        Err(error @ Error::AbiMismatch { .. }) => (Err(error.to_string()), None),
+        // Mostly there is no GPU, which a build will say with TensorRT's own words.
+        Err(_) => (Ok(describe(library.version(), library.path())), None),
+        Ok(dla_cores) => (Ok(describe(library.version(), library.path())), dla_cores),
+    }
 }
 
-/// A loaded library in the wire's words.
-pub fn describe(library: &Library) -> TensorRt {
-    let Version { product, major, minor, patch, .. } = library.version();
-    TensorRt {
-        product: match product {
-            Product::TensorRt => TensorRtProduct::TensorRt,
-            Product::Rtx => TensorRtProduct::Rtx,
-        },
-        version: [major, minor, patch],
-        library: library.path().display().to_string(),
-        is_known: true,
-    }
+/// Calls whose answers are known beforehand, on each kind of object that a build begins with.
+fn canaries(library: &Library) -> Result<Option<u32>, Error> {
+    let builder = Builder::new(library)?;
+    builder.create_config()?;
+    let is_strong = library.version().is_strongly_typed_only();
+    builder.create_network(if is_strong { Typing::Strong } else { Typing::Weak })?;
+    Ok(builder.dla_cores().ok())
 }

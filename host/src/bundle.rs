@@ -45,14 +45,6 @@ pub enum BundleError {
         /// What does not fit.
         source: PlanError,
     },
-    /// A table for a model that brings its own scales.
-    #[error(
-        "model `{model}` has a `calibration`, and its ONNX holds Q/DQ nodes, which are scales of its own"
-    )]
-    Quantized {
-        /// The model.
-        model: ModelName,
-    },
     /// `keep` names an activation that the model does not have.
     #[error("model `{model}`: {source}")]
     Keep {
@@ -88,9 +80,6 @@ impl BundleError {
             Self::Model { source, .. } => source.hint(),
             Self::Ask { source, .. } => source.hint(),
             Self::Read { path, .. } => Some(format!("check that {} exists and may be read", path.display())),
-            Self::Quantized { model } => Some(format!(
-                "remove `models.{model}.calibration` from the fleet file: Q/DQ and a table cannot be mixed"
-            )),
             Self::Keep { source, .. } => source.hint(),
             Self::Table { .. } => {
                 Some("check the free space of the folder for temporary files (`df -h /tmp`)".into())
@@ -105,11 +94,9 @@ pub fn load(onnx: &Path) -> Result<Onnx, BundleError> {
     Onnx::load(onnx).map_err(|source| BundleError::Model { path: onnx.to_owned(), source })
 }
 
-/// Checks what can be checked without a device: shapes, the names of `keep`, and where INT8 would get its scales from.
+/// Checks what can be checked without a device: shapes, the names of `keep`, and where INT8 would get its scales from:
+/// Q/DQ nodes and a table are one too many.
 pub fn check(model: &Model, onnx: &Onnx) -> Result<(), BundleError> {
-    if onnx.has_qdq() && model.calibration.is_some() {
-        return Err(BundleError::Quantized { model: model.name.clone() });
-    }
     let spec = build_spec(model, own_keep(model, onnx)?.into_iter().collect());
     trt_plan::check(&summary(onnx), model.calibration.is_some(), &spec)
         .map_err(|source| BundleError::Ask { model: model.name.clone(), source })

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::{SmallDisk, program, rtx_dir};
+use crate::{SmallDisk, module_root, program, rtx_dir};
 
 /// How a device differs from the usual one.
 #[derive(Debug, Clone, Default)]
@@ -16,8 +16,10 @@ pub struct Options {
     pub config: String,
     /// Do not name TensorRT-RTX in the configuration.
     pub without_tensorrt: bool,
-    /// A shell script in place of the agent's own worker; see [`crate::worker`].
-    pub worker: Option<String>,
+    /// A program and its arguments in place of the agent's own worker; see [`crate::worker`].
+    pub worker: Vec<String>,
+    /// Read facts from the files of this device; see [`crate::module_root`].
+    pub module: Option<String>,
     /// Keep the store on a file system of this many MiB. Needs the right to mount, as root has.
     pub disk_mib: Option<u32>,
 }
@@ -44,10 +46,12 @@ impl Device {
             let dir = rtx_dir().map_or("/nonexistent".into(), |dir| dir.display().to_string());
             config.push_str(&format!("tensorrt-dir: \"{dir}\"\nbuild-for: \"8.6\"\n"));
         }
-        if let Some(script) = &options.worker {
-            let path = dir.path().join("worker.sh");
-            fs::write(&path, script).expect("a script");
-            config.push_str(&format!("worker: [sh, \"{}\"]\n", path.display()));
+        if !options.worker.is_empty() {
+            // JSON is YAML.
+            config.push_str(&format!("worker: {}\n", serde_json::json!(options.worker)));
+        }
+        if let Some(module) = &options.module {
+            config.push_str(&format!("facts-root: {}\n", module_root(module).display()));
         }
         config.push_str(&options.config);
         fs::write(dir.path().join("agent.yaml"), config).expect("a configuration");

@@ -15,7 +15,7 @@ pub mod worker;
 pub use device::{Device, Options};
 pub use disk::SmallDisk;
 pub use host::{Host, Run, run};
-pub use programs::{program, rtx_dir, shared_dir};
+pub use programs::{module_root, program, rtx_dir, shared_dir};
 pub use sim::Sim;
 pub use wire::Wire;
 

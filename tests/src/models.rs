@@ -64,6 +64,15 @@ pub fn convolutions_with_external_data(dir: &Path, name: &str, side: i64, channe
     std::fs::write(dir.join(format!("{name}.data")), data).expect("a file");
 }
 
+/// [`convolutions`] with Q/DQ nodes around every convolution, as training for quantization leaves them.
+pub fn quantized_convolutions(side: i64, channels: i64, layers: usize) -> Vec<u8> {
+    let mut model =
+        trt_onnx::Model::from_bytes(convolutions(side, channels, layers), None).expect("our own bytes");
+    trt_onnx::quantize(&mut model, &|_| Some(0.02), &trt_onnx::QuantOptions::default())
+        .expect("convolutions");
+    model.to_bytes().expect("a small model")
+}
+
 /// One node of an operator that nobody implements.
 pub fn unknown_operator() -> Vec<u8> {
     let mut strange = node("Frobnicate", &["images"], "result");

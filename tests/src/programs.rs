@@ -9,11 +9,11 @@ fn root() -> &'static Path {
 /// A program of this workspace, from the profile that this test was built with.
 ///
 /// # Panics
-/// If it was not built: `cargo build -p trt-deploy -p trt-agent` does it, and so does `scripts/test`.
+/// If it was not built: `cargo build --workspace --bins` does it, and so does `scripts/test`.
 pub fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own file");
     let path = test.ancestors().nth(2).expect("tests are built into deps/").join(name);
-    assert!(path.exists(), "{} is missing: run `cargo build -p trt-deploy -p trt-agent`", path.display());
+    assert!(path.exists(), "{} is missing: run `cargo build --workspace --bins`", path.display());
     path
 }
 
@@ -25,6 +25,16 @@ pub fn rtx_dir() -> Option<PathBuf> {
     }
     let pythons = std::fs::read_dir(root().join(".venv/lib")).ok()?;
     pythons.filter_map(|entry| Some(entry.ok()?.path().join("site-packages/tensorrt_rtx_libs"))).find(holds)
+}
+
+/// What the files of a Jetson say, to be the `facts-root` of an agent: one of `target/tests/devices`.
+///
+/// # Panics
+/// If there is no such device.
+pub fn module_root(module: &str) -> PathBuf {
+    let path = root().join("target/tests/devices").join(module).join("root");
+    assert!(path.is_dir(), "there is no such device: {}", path.display());
+    path
 }
 
 /// The inputs beside the checkout, where they exist.

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::{Host, host::run, rtx_dir};
+use crate::{Host, host::run, program, rtx_dir};
 
 /// An SSH server with keys and a home folder of its own. It is stopped when dropped, with the agent installed in it.
 #[derive(Debug)]
@@ -77,13 +77,19 @@ impl Sim {
         );
     }
 
-    /// Writes the configuration of an agent that builds with TensorRT-RTX.
-    pub fn agent_config(&self) -> PathBuf {
+    /// Installs the agent there, configured to build with TensorRT-RTX.
+    pub fn install(&self, host: &Host) {
         let library = rtx_dir().map_or("/nonexistent".into(), |dir| dir.display().to_string());
+        self.install_with(host, &format!("tensorrt-dir: \"{library}\"\nbuild-for: \"8.6\"\n"));
+    }
+
+    /// Installs the agent there with this configuration. The device is called `jetson-nano` in the fleet file.
+    pub fn install_with(&self, host: &Host, config: &str) {
         let path = self.path("agent.yaml");
-        fs::write(&path, format!("tensorrt-dir: \"{library}\"\nbuild-for: \"8.6\"\n"))
-            .expect("a configuration");
-        path
+        fs::write(&path, config).expect("a configuration");
+        let (agent, config) = (program("trt-agent").display().to_string(), path.display().to_string());
+        let verb = ["agent", "install", "jetson-nano", "--no-service"];
+        host.run(&[&verb[..], &["--binary", &agent, "--device-config", &config]].concat()).ok();
     }
 }
 

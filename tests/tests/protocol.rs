@@ -246,32 +246,6 @@ fn a_full_disk_is_refused_before_the_upload_and_reported_during_it() {
 }
 
 #[test]
-fn whatever_becomes_of_a_worker_is_a_failure_and_never_the_end_of_the_agent() {
-    let cases = [
-        ("kill -KILL $$", "memory"),
-        ("kill -SEGV $$", "signal 11"),
-        ("echo 'munmap_chunk(): invalid pointer' >&2; exit 3", "invalid pointer"),
-        ("echo Segmentation fault; sleep 60", "said something unexpected"),
-        ("exec >&-; sleep 60", "killed"),
-        (
-            "echo '{\"worker\":\"probed\",\"tensorrt\":{\"Err\":\"x\"},\"gpu\":{\"Err\":\"x\"},\"cuda_driver\":null}'",
-            "something else than a build",
-        ),
-    ];
-    for (script, words) in cases {
-        let (device, host) = (Device::with(&worker::simulated(script)), Host::new());
-        host.write("net.onnx", models::convolutions(16, 8, 1));
-        host.fleet(FP32, &device);
-        let run = host.run(&["push", "here"]);
-        assert_eq!(run.code, 5, "{script}: {}", run.stderr);
-        assert!(run.stderr.contains(words), "{script}: {}", run.stderr);
-        assert_eq!(device.workers(), 0, "{script}");
-        assert_eq!(fs::read_dir(device.store("work")).expect("a folder").count(), 0);
-        host.run(&["status", "here"]).ok();
-    }
-}
-
-#[test]
 fn a_cancel_after_the_build_stops_the_hook_and_brings_back_what_was_active() {
     require_rtx!();
     let config = "hooks:\n  slow: {argv: [sleep, \"20\"]}\n".to_owned();

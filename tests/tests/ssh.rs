@@ -2,18 +2,10 @@
 
 use std::fs;
 
-use e2e::{Host, Sim, models, program, require_rtx};
+use e2e::{Host, Sim, models, require_rtx};
 
 const INT8: &str = "  net:\n    onnx: net.onnx\n    precision: int8\n    verify: {required: false}\n    \
                     calibration: {images: photos, preprocess: plain, algorithm: ALGORITHM}\n";
-
-fn install(host: &Host, sim: &Sim) {
-    let (agent, config) = (program("trt-agent"), sim.agent_config());
-    let (agent, config) = (agent.display().to_string(), config.display().to_string());
-    let arguments =
-        ["agent", "install", "jetson-nano", "--no-service", "--binary", &agent, "--device-config", &config];
-    host.run(&arguments).ok();
-}
 
 #[test]
 fn the_whole_job_over_ssh() {
@@ -25,7 +17,7 @@ fn the_whole_job_over_ssh() {
     sim.fleet(&host, &INT8.replace("ALGORITHM", "entropy"), &[]);
 
     host.run(&["push", "jetson-nano"]).fails(4, &["no agent answers", "trt-deploy agent install"]);
-    install(&host, &sim);
+    sim.install(&host);
     let first = host.run(&["push", "jetson-nano", "--json"]).ok().json();
     let release = first[0]["models"][0]["deployed"]["release"].clone();
     assert!(sim.store("models/net/current/engine/engine.plan").exists());
@@ -44,7 +36,7 @@ fn the_whole_job_over_ssh() {
     let back = host.run(&["rollback", "jetson-nano", "--json"]).ok().json();
     assert_eq!(back[0]["to"], release);
 
-    install(&host, &sim);
+    sim.install(&host);
     let status = host.run(&["status", "jetson-nano", "--json"]).ok().json();
     assert_eq!(status[0]["models"][0]["current"]["release"], release, "an upgraded agent finds its releases");
     host.run(&["agent", "uninstall", "jetson-nano"]).ok();

@@ -1,12 +1,9 @@
 //! A SIMULATED build: everything that a plan says is checked against what the TensorRT can do, and nothing is compiled.
 
 use std::fs;
-use std::path::Path;
 use std::time::Instant;
 
-use prost::Message as _;
 use trt_calib::CalibrationTable;
-use trt_onnx::proto::{EXTERNAL, ModelProto, TensorProto};
 use trt_onnx::{Model, QuantOptions, quantize, strip_qdq};
 use trt_plan::has_fast_int8;
 use trt_wire::message::{Event, Phase};
@@ -17,7 +14,7 @@ use crate::device::Device;
 use crate::engine::{self, Header};
 use crate::misbehave::{Misbehaviour, Stage};
 use crate::say::{event, failure, io_failure, phase};
-use crate::{calibrator, say};
+use crate::{calibrator, say, selfcontained};
 
 /// Checks, composes and "builds"; the engine, the log and the timing cache are where the job says.
 pub fn run(job: &BuildJob, device: &Device, misbehaviour: &Misbehaviour) -> Result<Built, Failure> {
@@ -68,7 +65,7 @@ fn build(
         calibrator::prove(log)?;
     }
     let header = Header::new(device, plan.dla, plan.precision, plan.mode);
-    let engine_bytes = engine::write(&job.engine, &header, &inlined(&model, &job.model)?)?;
+    let engine_bytes = engine::write(&job.engine, &header, &selfcontained::bytes(&model, &job.model)?)?;
     write_timing_cache(job, device)?;
     Ok(Built {
         tensorrt: device.library(),
@@ -204,37 +201,6 @@ fn table(job: &BuildJob) -> Result<CalibrationTable, Failure> {
     let bytes = fs::read(path).map_err(io_failure(path))?;
     CalibrationTable::parse(&bytes)
         .map_err(|error| Failure { hint: error.hint(), ..failure(FailureCode::BadModel, &error, "") })
-}
-
-/// The model with its external data inside, since engines are one file.
-fn inlined(model: &Model, path: &Path) -> Result<Vec<u8>, Failure> {
-    let bad = |error: String| {
-        failure(FailureCode::BadModel, error, "check the model with `python -m onnx.checker`")
-    };
-    let bytes = model.to_bytes().map_err(|error| bad(error.to_string()))?;
-    let mut proto = ModelProto::decode(bytes.as_slice()).map_err(|error| bad(error.to_string()))?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    for tensor in proto.graph.iter_mut().flat_map(|graph| &mut graph.initializer) {
-        if tensor.data_location == Some(EXTERNAL) {
-            inline(tensor, folder)?;
-        }
-    }
-    Ok(proto.encode_to_vec())
-}
-
-fn inline(tensor: &mut TensorProto, folder: &Path) -> Result<(), Failure> {
-    let entry = |key: &str| {
-        let found = tensor.external_data.iter().find(|entry| entry.key.as_deref() == Some(key));
-        found.and_then(|entry| entry.value.clone())
-    };
-    let path = folder.join(entry("location").unwrap_or_default());
-    let bytes = fs::read(&path).map_err(io_failure(&path))?;
-    let number = |key: &str| entry(key).and_then(|text| text.parse::<usize>().ok());
-    let start = number("offset").unwrap_or(0).min(bytes.len());
-    let end = number("length").map_or(bytes.len(), |length| start.saturating_add(length).min(bytes.len()));
-    tensor.raw_data = Some(bytes[start..end].to_vec().into());
-    (tensor.data_location, tensor.external_data) = (None, Vec::new());
-    Ok(())
 }
 
 /// What a timing cache of this TensorRT and GPU starts with.

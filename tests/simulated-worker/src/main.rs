@@ -19,6 +19,7 @@ mod engine;
 mod misbehave;
 mod run;
 mod say;
+mod selfcontained;
 
 use std::io::{self, BufRead, Read};
 use std::process::ExitCode;

@@ -20,11 +20,8 @@ fn compile(source: &str, library: &Path) {
     let file = library.with_extension("c");
     std::fs::write(&file, source).unwrap();
     let soname = format!("-Wl,-soname,{}", library.file_name().unwrap().display());
-    let status = Command::new("cc")
-        .args(["-shared", "-fPIC", &soname, "-o"])
-        .args([library, &file])
-        .status()
-        .unwrap();
+    let status =
+        Command::new("cc").args(["-shared", "-fPIC", &soname, "-o"]).args([library, &file]).status().unwrap();
     assert!(status.success());
 }
 

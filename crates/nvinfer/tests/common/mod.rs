@@ -17,7 +17,7 @@ pub fn on_every(test: &str, dirs: &[PathBuf], body: impl FnOnce(&Path)) {
     }
     if dirs.is_empty() {
         eprintln!(
-            "skipped {test}: no TensorRT-RTX; set TRT_RTX_LIB_DIR, or install tensorrt-rtx-cu12-libs into .venv"
+            "skipped {test}: no TensorRT; set TRT_RTX_LIB_DIR, or install tensorrt-rtx-cu12-libs into .venv"
         );
     }
     for dir in dirs {

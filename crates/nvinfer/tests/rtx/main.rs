@@ -225,6 +225,95 @@ fn settings_that_make_no_sense_are_errors_and_not_ignored() {
 }
 
 #[test]
+fn layers_and_tensors_are_listed_with_what_makes_them() {
+    on_every_release("layers_and_tensors_are_listed_with_what_makes_them", |library| {
+        let builder = Builder::new(library).unwrap();
+        let (network, config) = prepare(&builder);
+        let layers = network.layers().unwrap();
+        let wiring: Vec<String> = layers
+            .iter()
+            .map(|layer| {
+                let inputs: Vec<_> = layer
+                    .inputs()
+                    .unwrap()
+                    .iter()
+                    .flatten()
+                    .map(|tensor| tensor.info().unwrap().name)
+                    .collect();
+                let outputs: Vec<_> =
+                    layer.outputs().unwrap().iter().map(|tensor| tensor.info().unwrap().name).collect();
+                format!("{}: {inputs:?} -> {outputs:?}", layer.name().unwrap())
+            })
+            .collect();
+        assert_eq!(wiring, [r#"stem: ["images"] -> ["features"]"#, r#"last: ["features"] -> ["scores"]"#]);
+        let tensors = network.tensors().unwrap();
+        let made: Vec<_> = tensors
+            .iter()
+            .map(|tensor| {
+                (tensor.info.name.as_str(), tensor.producer.as_ref().map(|(_, name)| name.as_str()))
+            })
+            .collect();
+        assert_eq!(made, [("images", None), ("features", Some("stem")), ("scores", Some("last"))]);
+        assert!(tensors.iter().all(|tensor| tensor.info.data_type.is_quantizable()));
+        assert!(!config.can_run_on_dla(&layers[0]).unwrap());
+        let other = Builder::new(library).unwrap();
+        let foreign = other.create_config().unwrap().can_run_on_dla(&layers[0]);
+        assert!(matches!(foreign, Err(Error::Foreign { what: "layer" })));
+    });
+}
+
+#[test]
+fn what_rtx_does_not_have_is_unsupported_by_name() {
+    on_every_release("what_rtx_does_not_have_is_unsupported_by_name", |library| {
+        let builder = Builder::new(library).unwrap();
+        let (network, mut config) = prepare(&builder);
+        let tensor = network.input_tensors().unwrap()[0];
+        let table = Calibrator::new(CalibratorClass::Entropy2, "TRT-8601-EntropyCalibration2\n");
+        let cases = [
+            (config.set_calibrator(&table).unwrap_err(), "IInt8Calibrator"),
+            (tensor.set_dynamic_range(-1.0, 1.0).unwrap_err(), "VTensor::setDynamicRange"),
+            (config.set_calibrate_before_fusion().unwrap_err(), "VBuilderConfig::setQuantizationFlag"),
+            (
+                config.set_precision_constraints(PrecisionConstraints::Obey).unwrap_err(),
+                "BuilderFlag::kOBEY_PRECISION_CONSTRAINTS",
+            ),
+            (
+                config.set_precision_constraints(PrecisionConstraints::Prefer).unwrap_err(),
+                "BuilderFlag::kPREFER_PRECISION_CONSTRAINTS",
+            ),
+            (
+                config.set_preview_feature(PreviewFeature::ProfileSharing, true).unwrap_err(),
+                "PreviewFeature::kPROFILE_SHARING_0806",
+            ),
+        ];
+        for (error, name) in cases {
+            assert!(matches!(&error, Error::Unsupported(missing) if missing.what == name), "{error}");
+        }
+        assert!(!table.was_read() && !table.batch_was_asked() && table.written().is_none());
+        let dla = config.set_dla(0, true).unwrap_err();
+        assert!(matches!(dla, Error::NoDla { core: 0, available: 0 }), "{dla}");
+        assert_eq!(builder.dla_cores().unwrap(), 0);
+        assert!(matches!(library.init_plugins(), Err(LoadError::NoPlugins { .. })));
+    });
+}
+
+#[test]
+fn pools_threads_and_sources_are_what_they_were_set_to() {
+    on_every_release("pools_threads_and_sources_are_what_they_were_set_to", |library| {
+        let mut builder = Builder::new(library).unwrap();
+        let (_, mut config) = prepare(&builder);
+        builder.set_max_threads(2).unwrap();
+        config.set_pool_limit(MemoryPool::Workspace, 8 << 20).unwrap();
+        assert_eq!(config.pool_limit(MemoryPool::Workspace).unwrap(), 8 << 20);
+        assert_eq!(config.workspace_limit().unwrap(), 8 << 20);
+        config.set_tactic_sources(&[TacticSource::EdgeMaskConvolutions]).unwrap();
+        assert_eq!(config.tactic_sources().unwrap(), [TacticSource::EdgeMaskConvolutions]);
+        config.set_tactic_sources(&[]).unwrap();
+        assert_eq!(config.tactic_sources().unwrap(), []);
+    });
+}
+
+#[test]
 fn a_timing_cache_is_saved_and_used_again() {
     on_every_release("a_timing_cache_is_saved_and_used_again", |library| {
         let builder = Builder::new(library).unwrap();

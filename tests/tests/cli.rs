@@ -5,7 +5,7 @@ use e2e::{Device, Host, models, require_rtx};
 #[test]
 fn every_verb_explains_itself() {
     let host = Host::new();
-    let verbs: [&[&str]; 16] = [
+    let verbs: [&[&str]; 17] = [
         &[],
         &["init"],
         &["calibrate"],
@@ -13,6 +13,7 @@ fn every_verb_explains_itself() {
         &["status"],
         &["rollback"],
         &["probe"],
+        &["doctor"],
         &["table"],
         &["table", "show"],
         &["table", "check"],

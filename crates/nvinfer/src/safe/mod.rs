@@ -8,6 +8,7 @@ mod layer;
 mod library;
 mod network;
 mod runtime;
+mod search;
 mod tuning;
 
 pub use builder::{Builder, HostMemory, OptimizationProfile, ShapeRange};
@@ -15,9 +16,10 @@ pub use calibrator::Calibrator;
 pub use config::BuilderConfig;
 pub use context::ExecutionContext;
 pub use layer::{Layer, NetworkTensor, Tensor};
-pub use library::{Library, SearchPath};
+pub use library::Library;
 pub use network::{Network, TensorInfo};
 pub use runtime::{Engine, IoTensor, Runtime};
+pub use search::SearchPath;
 
 use std::ffi::CString;
 

@@ -1,0 +1,1 @@
+//! INT8 from a table, on the recorder library.

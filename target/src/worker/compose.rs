@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use nvinfer::{Product, Version};
 use trt_calib::CalibrationTable;
-use trt_onnx::{Fp16Options, Model, OnnxError, QuantOptions, Skipped, quantize, strip_qdq, to_fp16};
+use trt_onnx::{
+    Fp16Options, Model, OnnxError, QuantOptions, Skipped, adapt_qdq, quantize, strip_qdq, to_fp16,
+};
 use trt_wire::worker::BuildJob;
 use trt_wire::{Decision, Failure, FailureCode, QuantMode, Retry};
 
@@ -26,28 +28,37 @@ pub struct Composed {
     pub notes: Vec<String>,
 }
 
-/// Takes the graph's Q/DQ out, inserts Q/DQ from the table, and converts to FP16, as far as the plan says so.
+/// Takes the graph's Q/DQ out or makes them such as TensorRT reads, inserts Q/DQ from the table, and converts to FP16, as
+/// far as the plan says so.
 ///
-/// The composed graph is written beside the model, because external data is found relative to its folder. Without
-/// anything to compose the file is not even read.
+/// The composed graph is written beside the model, because external data is found relative to its folder. A model that
+/// the plan leaves alone is not even read here.
 pub fn run(job: &BuildJob, version: Version) -> Result<Composed, Failure> {
     let plan = &job.plan;
     let mut composed = Composed { model: job.model.clone(), ..Composed::default() };
-    if !plan.strip_qdq && !plan.convert_fp16 && plan.mode != QuantMode::Explicit {
+    if !plan.strip_qdq && !plan.convert_fp16 && matches!(plan.mode, QuantMode::None | QuantMode::Implicit) {
         return Ok(composed);
     }
     let mut model = Model::load(&job.model).map_err(bad_model)?;
+    let mut is_changed = plan.strip_qdq || plan.convert_fp16;
     if plan.strip_qdq {
         composed.strip(&mut model)?;
     }
-    if plan.mode == QuantMode::Explicit {
-        composed.quantize(&mut model, job, version)?;
+    match plan.mode {
+        QuantMode::None | QuantMode::Implicit => {}
+        QuantMode::Explicit => {
+            composed.quantize(&mut model, job, version)?;
+            is_changed = true;
+        }
+        QuantMode::ModelQdq => is_changed |= composed.adapt(&mut model)?,
     }
     if plan.convert_fp16 {
         composed.halve(&mut model, &plan.keep)?;
     }
-    composed.model = job.model.with_file_name(".composed.onnx");
-    model.save(&composed.model).map_err(bad_model)?;
+    if is_changed {
+        composed.model = job.model.with_file_name(".composed.onnx");
+        model.save(&composed.model).map_err(bad_model)?;
+    }
     Ok(composed)
 }
 
@@ -70,6 +81,18 @@ impl Composed {
         let report = strip_qdq(model).map_err(bad_model)?;
         self.left_as_they_are("keeps its Q/DQ", "keep their Q/DQ", &report.left);
         Ok(())
+    }
+
+    /// Whether there was anything to adapt.
+    fn adapt(&mut self, model: &mut Model) -> Result<bool, Failure> {
+        let report = adapt_qdq(model).map_err(bad_model)?;
+        if report.biases > 0 {
+            self.decisions.push(Decision {
+                what: format!("biases stored as INT32 become floats: {}", report.biases),
+                because: "TensorRT's parser takes them no other way, and they compute the same".into(),
+            });
+        }
+        Ok(report.biases > 0)
     }
 
     fn quantize(&mut self, model: &mut Model, job: &BuildJob, version: Version) -> Result<(), Failure> {

@@ -67,6 +67,15 @@ fn log(device: &Device) -> String {
     fs::read_to_string(device.engine("detector").with_file_name("log")).expect("a log")
 }
 
+/// The arguments of the README's first example.
+fn first_example() -> Vec<String> {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).expect("a README");
+    let block = readme.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let words: Vec<String> = block.split_whitespace().map(str::to_owned).collect();
+    assert_eq!(words, ["trt-deploy", "push", "jetson-nano"], "this test is about that example");
+    words[1..].to_vec()
+}
+
 #[test]
 fn the_first_example_of_the_readme_over_ssh() {
     let Some(sim) = Sim::up() else { return };
@@ -78,7 +87,9 @@ fn the_first_example_of_the_readme_over_ssh() {
         &format!("worker: {worker}\nfacts-root: {}\n", module_root(NANO.module).display()),
     );
 
-    let run = push(&host).ok();
+    let example = first_example();
+    let example: Vec<&str> = example.iter().map(String::as_str).collect();
+    let run = host.run(&example).ok();
     says(
         &run.stdout,
         &[
@@ -89,7 +100,7 @@ fn the_first_example_of_the_readme_over_ssh() {
         ],
     );
     assert!(sim.store("models/detector/current/engine/engine.plan").exists());
-    says(&push(&host).ok().stdout, &["jetson-nano detector: up to date"]);
+    says(&host.run(&example).ok().stdout, &["jetson-nano detector: up to date"]);
 }
 
 #[test]

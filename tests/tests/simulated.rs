@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use e2e::{models, program};
@@ -15,8 +16,8 @@ const NANO: [&str; 4] = ["--tensorrt", "8.2.1", "--module", "nano"];
 const ORIN: [&str; 4] = ["--tensorrt", "10.3.0", "--module", "orin-nano"];
 const THOR: [&str; 4] = ["--tensorrt", "11.4.1", "--module", "thor"];
 
-/// Gives the worker a job, and returns its last event.
-fn work(arguments: &[&str], job: &Job) -> WorkerEvent {
+/// Gives the worker a job, and returns its last event, or how it ended without one.
+fn try_work(arguments: &[&str], job: &Job) -> Result<WorkerEvent, ExitStatus> {
     let mut worker = Command::new(program("simulated-worker"))
         .args(arguments)
         .stdin(Stdio::piped())
@@ -28,9 +29,14 @@ fn work(arguments: &[&str], job: &Job) -> WorkerEvent {
     let lines = BufReader::new(worker.stdout.take().expect("a pipe")).lines();
     let events =
         lines.map(|line| serde_json::from_str::<WorkerEvent>(&line.expect("text")).expect("an event"));
-    let last = events.filter(|event| !matches!(event, WorkerEvent::Event { .. })).last().expect("a result");
-    assert!(worker.wait().expect("it ends").success());
-    last
+    let last = events.filter(|event| !matches!(event, WorkerEvent::Event { .. })).last();
+    let status = worker.wait().expect("it ends");
+    last.filter(|_| status.success()).ok_or(status)
+}
+
+/// The same of a worker that does not die.
+fn work(arguments: &[&str], job: &Job) -> WorkerEvent {
+    try_work(arguments, job).expect("a result")
 }
 
 fn probe(arguments: &[&str]) -> Probe {
@@ -98,10 +104,10 @@ impl Bench {
         build(arguments, self.build_job(arguments, precision, mode))
     }
 
-    fn run(&self, arguments: &[&str], tensorrt: TensorRt) -> Result<(Ran, Vec<f32>), Failure> {
+    fn run_job(&self, tensorrt: TensorRt) -> Job {
         let input =
             TensorFile { element: "float".into(), dims: vec![1, 3, 16, 16], file: self.at("input.bin") };
-        let job = RunJob {
+        Job::Run(Box::new(RunJob {
             tensorrt_dir: None,
             plugins: vec![],
             tensorrt,
@@ -111,8 +117,11 @@ impl Bench {
             outputs: self.0.path().to_owned(),
             warm_up: 1,
             iterations: 3,
-        };
-        match work(arguments, &Job::Run(Box::new(job))) {
+        }))
+    }
+
+    fn run(&self, arguments: &[&str], tensorrt: TensorRt) -> Result<(Ran, Vec<f32>), Failure> {
+        match work(arguments, &self.run_job(tensorrt)) {
             WorkerEvent::Ran(ran) => {
                 let numbers = floats(&ran.outputs[0].1.file);
                 Ok((ran, numbers))
@@ -218,6 +227,17 @@ fn plans_that_no_such_tensorrt_could_follow_are_refused() {
         let failure = build(arguments, job).unwrap_err();
         assert!(failure.message.contains(words) && failure.hint.is_some(), "{failure}");
         assert!(!bench.at("engine.plan").exists());
+    }
+}
+
+#[test]
+fn it_goes_wrong_in_the_job_that_it_was_told_to_and_in_no_other() {
+    let bench = Bench::new();
+    for (misbehaviour, signal) in [("--crash", 11), ("--killed", 9)] {
+        let arguments = [&ORIN[..], &["--at", "run", misbehaviour]].concat();
+        let built = bench.build(&arguments, Precision::Fp32, QuantMode::None).expect("an engine");
+        let status = try_work(&arguments, &bench.run_job(built.tensorrt)).unwrap_err();
+        assert_eq!(status.signal(), Some(signal), "{misbehaviour}");
     }
 }
 

@@ -177,7 +177,9 @@ fn foreign(model: &fleet::Model, path: &Path, ui: &Ui) -> Result<TableOutcome, C
     if fit.is_other_model() && !proven {
         return Err(CalibrateError::OtherModel { path: path.to_owned(), why: fit.figures() });
     }
-    let (all, missing) = (onnx.activations().len(), fit.coverage.missing.len());
+    // What has none on purpose is nothing to warn of.
+    let missing = fit.coverage.missing.iter().filter(|name| !keep.contains(name)).count();
+    let all = onnx.activations().len();
     if missing > 0 {
         warnings.push(format!("{missing} of {all} activations have no scale"));
     }

@@ -19,8 +19,48 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! INT8 from a calibration table, where the version calibrates (8 and 10); tensors without a scale are found beforehand:
+//!
+//! ```no_run
+//! # use nvinfer::*;
+//! # fn int8(builder: &Builder, network: &Network, config: &mut BuilderConfig, table: Vec<u8>) -> Result<(), Error> {
+//! for tensor in network.tensors()?.iter().filter(|tensor| tensor.info.data_type.is_quantizable()) {
+//!     println!("{} of layer {:?}", tensor.info.name, tensor.producer);
+//! }
+//! let calibrator = Calibrator::new(CalibratorClass::Entropy2, table);
+//! config.set_flag(BuilderFlag::Int8, true)?;
+//! config.set_calibrator(&calibrator)?;
+//! let engine = builder.build(network, config)?;
+//! assert!(calibrator.was_read() && !calibrator.batch_was_asked());
+//! # Ok(()) }
+//! ```
+//!
+//! Running an engine, in device memory of `trt-cuda` or of whoever implements [`DeviceMemory`]:
+//!
+//! ```no_run
+//! use nvinfer::{Library, Runtime, SearchPath};
+//! use trt_cuda::{Buffer, Context, Stream};
+//!
+//! let cuda = Context::primary(0)?;
+//! let stream = Stream::new(&cuda)?;
+//! let runtime = Runtime::new(&Library::open_runtime(&SearchPath::default())?)?;
+//! let engine = runtime.deserialize(&std::fs::read("engine.plan")?)?;
+//! let mut context = engine.create_context()?;
+//! context.set_input_shape("images", &[1, 3, 224, 224])?;
+//! let images = Buffer::new(&cuda, context.bytes("images")? as usize)?;
+//! let scores = Buffer::new(&cuda, context.bytes("scores")? as usize)?;
+//! context.enqueue(&stream, &[("images", &images), ("scores", &scores)])?;
+//! stream.synchronize()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What is proven: builds with real TensorRT-RTX 1.4 to 1.7; the runtimes of real TensorRT 10.16, 11.0 and 11.4 on a GPU, up
+//! to refusing what is no engine; every call in every family on recorder libraries. What is not: a build by a real
+//! TensorRT 8, 10 or 11, and an engine that ran.
+//!
 //! A wrong table means a crash, so use this crate in a process of its own, as the agent's worker does. It never prints;
-//! TensorRT's log goes to [`Library::set_logger`]. It must not be used by other crates under `crates/`.
+//! TensorRT's log goes to [`Library::set_logger`]. It must not be used by other crates under `crates/`; of
+//! them it uses `trt-cuda`, for memory and streams.
 
 #[cfg(not(unix))]
 compile_error!("TensorRT's C++ interface is known here for Linux only");

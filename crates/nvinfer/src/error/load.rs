@@ -133,21 +133,22 @@ impl LoadError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             LoadError::NotFound { .. } => {
-                "install TensorRT (on a Jetson: `sudo apt install nvidia-tensorrt`), or name \
-                                           the folder of its libraries in the device's configuration"
+                "install TensorRT (on a Jetson: `sudo apt install nvidia-tensorrt`), or name the folder of its \
+                 libraries as `tensorrt-dir` in the device's configuration"
                     .into()
             }
             LoadError::Broken { path, .. } => {
                 format!("run `ldd {}` to see what is missing, and reinstall TensorRT", path.display())
             }
             LoadError::NotALibrary { path } => {
-                format!("reinstall TensorRT: `{}` is cut off or was overwritten", path.display())
+                format!("install `{}` again: it is cut off or was overwritten", path.display())
             }
-            LoadError::WrongArchitecture { expected, .. } => {
-                format!("install the packages of TensorRT for {expected}")
+            LoadError::WrongArchitecture { path, expected, .. } => {
+                format!("replace `{}` by its build for {expected}", path.display())
             }
             LoadError::RuntimeOnly { .. } => {
-                "install the full TensorRT (`libnvinfer`), or name its folder in the device's configuration"
+                "install the full TensorRT (`libnvinfer`), or name its folder as `tensorrt-dir` in the device's \
+                 configuration"
                     .into()
             }
             LoadError::Mixed { path, .. } => {
@@ -166,19 +167,19 @@ impl LoadError {
             }
             LoadError::Plugin { path, .. } => {
                 format!(
-                    "run `ldd -r {}` to see what is missing, and check the path in the device's configuration",
+                    "run `ldd -r {}` to see what is missing, and check `plugins` in the device's configuration",
                     path.display()
                 )
             }
             LoadError::NoParser { .. } => {
-                "install the ONNX parser of the same version (on a Jetson: `sudo apt install \
-                                           libnvonnxparsers8` or `libnvonnxparsers10`)"
+                "install the ONNX parser of the same version (on a Jetson: `sudo apt install libnvonnxparsers8` \
+                 or `libnvonnxparsers10`)"
                     .into()
             }
             LoadError::NoSymbol { path, .. } => format!("replace `{}` by NVIDIA's library", path.display()),
             LoadError::UnknownVersion { .. } => {
-                "update the agent, or use TensorRT 8.0 to 8.6, 10.x, 11.x or \
-                                                 TensorRT-RTX 1.3 to 1.7"
+                "update the agent, set `backend: trtexec` for the target, or use TensorRT 8.0 to 8.6, 10.x, 11.x or \
+                 TensorRT-RTX 1.3 to 1.7"
                     .into()
             }
             LoadError::OnePerProcess { .. } => "use one TensorRT per process".into(),

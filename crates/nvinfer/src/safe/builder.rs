@@ -18,7 +18,7 @@ use crate::version::Version;
 /// Makes networks and configurations, and builds engines from them. Stays on the thread that made it.
 ///
 /// Proven with real TensorRT-RTX 1.4, 1.5, 1.6 and 1.7. For TensorRT 8, 10 and 11 the same code takes the other columns of the
-/// tables, which recorder libraries have confirmed; a real one has not been driven with it yet.
+/// tables, which recorder libraries have confirmed; a real one has not built with it yet.
 pub struct Builder {
     inner: Rc<result::Builder>,
 }

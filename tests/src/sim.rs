@@ -12,26 +12,55 @@ use crate::{Host, host::run, program, rtx_dir};
 #[derive(Debug)]
 pub struct Sim {
     dir: TempDir,
+    user: String,
+    agent: PathBuf,
 }
 
 impl Sim {
-    /// Starts it, or says why this machine cannot.
+    /// Starts it with this machine's processor and agent, or says why this machine cannot.
     pub fn up() -> Option<Self> {
         if !Path::new("/usr/sbin/sshd").exists() {
             crate::skip("no OpenSSH server; scripts/test installs it");
             return None;
         }
-        let sim =
-            Self { dir: tempfile::Builder::new().prefix("trt-sim-").tempdir().expect("a temporary folder") };
-        let up = run(sim.script("up"));
+        let mut id = Command::new("id");
+        id.arg("-un");
+        Some(Self::start(&[], run(id).stdout.trim(), program("trt-agent")))
+    }
+
+    /// Starts it with a Jetson's processor, emulated by qemu, for the agent built by `scripts/build-agent`; or says why
+    /// this machine cannot.
+    pub fn up_arm64() -> Option<Self> {
+        let Some(agent) = std::env::var_os("TRT_AARCH64_AGENT") else {
+            crate::skip("no agent for aarch64 in TRT_AARCH64_AGENT; scripts/test builds it, as root");
+            return None;
+        };
+        Some(Self::start(&["--arch", "aarch64"], "nvidia", agent.into()))
+    }
+
+    fn start(options: &[&str], user: &str, agent: PathBuf) -> Self {
+        let dir = tempfile::Builder::new().prefix("trt-sim-").tempdir().expect("a temporary folder");
+        let sim = Self { dir, user: user.to_owned(), agent };
+        let up = run({
+            let mut up = sim.script("up");
+            up.args(options);
+            up
+        });
         assert_eq!(up.code, 0, "{}{}", up.stdout, up.stderr);
-        Some(sim)
+        sim
     }
 
     fn script(&self, verb: &str) -> Command {
         let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/jetson-sim"));
         command.arg(verb).arg("--dir").arg(self.dir.path());
         command
+    }
+
+    /// What a shell command prints there.
+    pub fn shell(&self, script: &str) -> String {
+        let mut ssh = Command::new("ssh");
+        ssh.arg("-F").arg(self.path("ssh_config")).args(["jetson-sim", script]);
+        run(ssh).stdout
     }
 
     /// A file of the simulation.
@@ -48,16 +77,11 @@ impl Sim {
     pub fn device(&self, name: &str, changes: &[(&str, &str)]) -> String {
         let file = |name: &str| self.path(name).display().to_string();
         let port = fs::read_to_string(self.path("port")).expect("a port");
-        let user = run({
-            let mut id = Command::new("id");
-            id.arg("-un");
-            id
-        });
         let (identity, known_hosts) = (file("client_key"), file("known_hosts"));
         let mut keys = vec![
             ("host", "127.0.0.1"),
             ("port", port.trim()),
-            ("user", user.stdout.trim()),
+            ("user", &self.user),
             ("identity", &identity),
             ("known-hosts", &known_hosts),
         ];
@@ -87,7 +111,7 @@ impl Sim {
     pub fn install_with(&self, host: &Host, config: &str) {
         let path = self.path("agent.yaml");
         fs::write(&path, config).expect("a configuration");
-        let (agent, config) = (program("trt-agent").display().to_string(), path.display().to_string());
+        let (agent, config) = (self.agent.display().to_string(), path.display().to_string());
         let verb = ["agent", "install", "jetson-nano", "--no-service"];
         host.run(&[&verb[..], &["--binary", &agent, "--device-config", &config]].concat()).ok();
     }

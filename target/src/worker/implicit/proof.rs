@@ -24,7 +24,10 @@ const MOST_MISSING: usize = 10_000;
 /// Collects what the log says about the table. Feed it every line.
 #[derive(Debug, Clone, Default)]
 pub struct Proof {
+    /// The log says that the table was read.
     read: bool,
+    /// The calibrator's own account of that, where it is ours.
+    was_read: Option<bool>,
     generated: bool,
     rejected: bool,
     calibrated: Option<String>,
@@ -47,8 +50,11 @@ pub enum Ignored {
     #[error("TensorRT never asked for the calibration table")]
     NeverRead,
     /// The log does not say that the scales are those of the table.
-    #[error("TensorRT's log does not say that the calibration table was used: it lacks `{GENERATED}`")]
-    Unproven,
+    #[error("TensorRT's log does not say that the calibration table was used: it lacks `{lacks}`")]
+    Unproven {
+        /// The words that TensorRT says in every build that uses a table.
+        lacks: &'static str,
+    },
 }
 
 impl Ignored {
@@ -59,7 +65,7 @@ impl Ignored {
             Self::Rejected => format!(
                 "the table's header was written for exactly this TensorRT, so please report this with the log; {instead}"
             ),
-            Self::Calibrated { .. } | Self::NeverRead | Self::Unproven => format!(
+            Self::Calibrated { .. } | Self::NeverRead | Self::Unproven { .. } => format!(
                 "its INT8 ranges are not those of the table, so the engine was thrown away; please report this with \
                  the log; {instead}"
             ),
@@ -94,7 +100,7 @@ impl Proof {
 
     /// Adds what a calibrator of our own saw, which no log can hide.
     pub fn see_calibrator(&mut self, was_read: bool, batch_was_asked: bool) {
-        self.read &= was_read;
+        self.was_read = Some(was_read);
         if batch_was_asked && self.calibrated.is_none() {
             self.calibrated = Some("it asked the calibrator for a batch".to_owned());
         }
@@ -113,8 +119,9 @@ impl Proof {
         match self {
             Self { rejected: true, .. } => Err(Ignored::Rejected),
             Self { calibrated: Some(sign), .. } => Err(Ignored::Calibrated { sign: sign.clone() }),
-            Self { read: false, .. } => Err(Ignored::NeverRead),
-            Self { generated: false, .. } => Err(Ignored::Unproven),
+            _ if !self.was_read.unwrap_or(self.read) => Err(Ignored::NeverRead),
+            Self { read: false, .. } => Err(Ignored::Unproven { lacks: READING }),
+            Self { generated: false, .. } => Err(Ignored::Unproven { lacks: GENERATED }),
             _ => Ok(()),
         }
     }
@@ -167,7 +174,7 @@ mod tests {
                 &["Some tactics do not have sufficient workspace memory to run."],
                 Err(Ignored::NeverRead),
             ),
-            ("read and not used", &[READ], Err(Ignored::Unproven)),
+            ("read and not used", &[READ], Err(Ignored::Unproven { lacks: GENERATED })),
             ("used and not read", &[USED], Err(Ignored::NeverRead)),
             (
                 "rejected",
@@ -189,14 +196,17 @@ mod tests {
 
     #[test]
     fn the_calibrators_own_account_outweighs_the_log() {
-        let with = |was_read, batch| {
-            let mut proof = proof(&[READ, USED]);
+        let with = |lines: &[&str], was_read, batch| {
+            let mut proof = proof(lines);
             proof.see_calibrator(was_read, batch);
             proof.used()
         };
-        assert_eq!(with(true, false), Ok(()));
-        assert_eq!(with(false, false), Err(Ignored::NeverRead));
-        let Err(Ignored::Calibrated { sign }) = with(true, true) else { panic!("a batch was asked for") };
+        assert_eq!(with(&[READ, USED], true, false), Ok(()));
+        assert_eq!(with(&[READ, USED], false, false), Err(Ignored::NeverRead));
+        assert_eq!(with(&[USED], true, false), Err(Ignored::Unproven { lacks: READING }));
+        let Err(Ignored::Calibrated { sign }) = with(&[READ, USED], true, true) else {
+            panic!("a batch was asked for")
+        };
         assert!(sign.contains("batch"), "{sign}");
     }
 
@@ -244,7 +254,7 @@ mod tests {
             Ignored::Rejected,
             Ignored::Calibrated { sign: "x".into() },
             Ignored::NeverRead,
-            Ignored::Unproven,
+            Ignored::Unproven { lacks: GENERATED },
         ];
         for ignored in all {
             let failure = Failure::from(ignored);

@@ -1,0 +1,101 @@
+//! NVIDIA's own compiled Python bindings on the recorder: this is what makes the slot table NVIDIA's and not ours.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use recorder::golden::Version;
+
+use crate::stage::{Stage, skip, text};
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/abi/nvidia.py");
+
+/// The wheels that PyPI has, by the number of the library that they were compiled for.
+pub const WHEELS: [(i32, &str); 10] = [
+    (8601, "8.6.1"),
+    (100001, "10.0.1"),
+    (100300, "10.3.0"),
+    (100800, "10.8.0.43"),
+    (101303, "10.13.3.9"),
+    (101601, "10.16.1.11"),
+    (110000, "11.0.0.114"),
+    (110400, "11.4.0.106"),
+    (10400, "rtx-1.4.0.76"),
+    (10701, "rtx-1.7.1.116"),
+];
+
+/// Python and the compiled module of a version, where `scripts/test` put them.
+fn wheel(version: &str) -> Option<(PathBuf, PathBuf)> {
+    let python = std::env::var_os("TRT_TEST_PYTHON")?;
+    let name = if version.starts_with("rtx") { "tensorrt_rtx.so" } else { "tensorrt.so" };
+    let module = PathBuf::from(std::env::var_os("TRT_TEST_BINDINGS")?).join(version).join(name);
+    module.is_file().then_some((python.into(), module))
+}
+
+/// Drives a version's bindings; `None` if they are not here, else whether every call went where it was meant to.
+pub fn drive(number: i32, plants: &str) -> Option<(Stage, Result<Vec<String>, String>)> {
+    let (_, name) = WHEELS.iter().find(|(known, _)| *known == number)?;
+    let (python, module) = wheel(name)?;
+    let stage = Stage::new(number, plants);
+    let output = stage.command(python).arg(SCRIPT).arg(module).arg(stage.path().join("rows")).output();
+    let output = output.expect("a Python process");
+    let absent = |line: &str| line.strip_prefix("absent ").map(str::to_string);
+    let result = match output.status.success() {
+        true => Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(absent).collect()),
+        false => Err(text(&output)),
+    };
+    Some((stage, result))
+}
+
+/// The rows that NVIDIA's bindings call in each version; `None` without the bindings.
+pub fn covered() -> Option<Vec<(Version, BTreeSet<String>)>> {
+    let drive = |(number, _): &(i32, _)| {
+        let (stage, result) = drive(*number, "")?;
+        result.unwrap_or_else(|found| panic!("{}: {found}", stage.version));
+        Some((stage.version, stage.called()))
+    };
+    WHEELS.iter().map(drive).collect()
+}
+
+#[test]
+fn nvidias_own_bindings_call_the_slots_of_the_golden_text() {
+    let Some(covered) = covered() else {
+        return skip("no Python bindings of TensorRT; scripts/test installs them and sets TRT_TEST_BINDINGS");
+    };
+    for (version, called) in covered {
+        let missed: Vec<String> =
+            crate::stage::rows_of(version).into_iter().filter(|row| !called.contains(row)).collect();
+        let expected: &[&str] = match version.column {
+            // They delete parsers of TensorRT 8, where our binding calls destroy().
+            0 => &["IParser::destroy"],
+            // Methods of TensorRT-RTX 1.4 that Python does not get to see.
+            3 => &["VBuilder::platformHasFastFp16", "VBuilder::platformHasFastInt8"],
+            _ => &[],
+        };
+        assert_eq!(missed, expected, "{version}");
+        eprintln!("{version}: {} rows called by NVIDIA's bindings", called.len());
+    }
+}
+
+#[test]
+fn nvidias_own_bindings_delete_every_object_that_they_own() {
+    for (number, _) in WHEELS {
+        let Some((stage, _)) = drive(number, "") else {
+            return skip("no Python bindings of TensorRT");
+        };
+        let log = stage.log();
+        for class in [
+            "IBuilder",
+            "IBuilderConfig",
+            "INetworkDefinition",
+            "IHostMemory",
+            "ITimingCache",
+            "IRuntime",
+            "ICudaEngine",
+            "IExecutionContext",
+            "IEngineInspector",
+            "IParser",
+        ] {
+            assert!(log.lines().any(|line| line == format!("~{class}")), "{} has no ~{class}", stage.version);
+        }
+    }
+}

@@ -127,6 +127,28 @@ PY
     export TRT_RTX_LIB_DIR
 }
 
+# The older versions of TensorRT-RTX beside it, each in a folder of its own: .venv holds only one. 85 MB to download each.
+# Sets TRT_RTX_OLDER, folders separated by colons.
+need_older_tensorrt_rtx() {
+    local version folder
+    need_pip
+    TRT_RTX_OLDER=
+    for version in 1.6.1.120 1.5.0.114 1.4.0.76; do
+        folder=$ROOT/.quickstart/tensorrt-rtx-$version
+        if [ ! -d "$folder" ]; then
+            note "installing TensorRT-RTX $version into .quickstart"
+            rm -rf "$folder.new"
+            "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --target "$folder.new" \
+                "tensorrt-rtx-cu12-libs==$version"
+            mv "$folder.new" "$folder"
+        fi
+        [ -f "$folder/tensorrt_rtx_libs/libtensorrt_rtx.so.1" ] ||
+            die "tensorrt-rtx-cu12-libs $version has no libtensorrt_rtx.so.1"
+        TRT_RTX_OLDER=$TRT_RTX_OLDER${TRT_RTX_OLDER:+:}$folder/tensorrt_rtx_libs
+    done
+    export TRT_RTX_OLDER
+}
+
 # Real photographs: Debian's opencv-doc has some, among drawings and screenshots. The package is unpacked, not
 # installed: that needs no root, and slim images leave documentation out when they install. Sets PHOTOS.
 need_photographs() {

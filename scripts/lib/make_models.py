@@ -1,6 +1,6 @@
-"""make_models.py FOLDER: ONNX graphs as exporters write them, with random weights from a fixed seed."""
+"""make_models.py FOLDER [NAME…]: ONNX graphs as exporters write them, with random weights from a fixed seed."""
 import pathlib, sys
-import numpy as np, onnx
+import numpy as np, onnx, onnxruntime as ort
 from onnx import TensorProto as T, helper, numpy_helper
 
 
@@ -46,12 +46,47 @@ class Graph:
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], producer_name="make-models")
         model.ir_version = 8
         model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
+        settle(model)
         if external:
             (path.parent / external).unlink(missing_ok=True)  # The writer appends.
             onnx.save(model, path, save_as_external_data=True, location=external, size_threshold=1024)
         else:
             onnx.save(model, path)
         onnx.checker.check_model(path, full_check=True)
+
+
+def settle(model):
+    """Makes every channel of a convolution vary about zero, as training does.
+
+    Without that all pictures look the same to a deep network of random weights, and rounding outweighs what is left.
+    """
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    shape = [dim.dim_value or 1 for dim in model.graph.input[0].type.tensor_type.shape.dim]
+    random = np.random.default_rng(0)
+    pictures = []
+    for _ in range(6):
+        octaves = (random.normal(size=(shape[1], cells, cells)) for cells in (2, 4, 8, 16, 32))
+        pictures.append(sum(np.kron(o, np.ones([side // o.shape[1] for side in shape[2:]])) / 3 for o in octaves) + 0.5)
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    for node in model.graph.node:
+        if node.op_type != "Conv" or len(node.input) < 3:
+            continue
+        part = onnx.ModelProto()
+        part.CopyFrom(model)
+        del part.graph.output[:]
+        part.graph.output.append(onnx.ValueInfoProto(name=node.output[0]))
+        run = ort.InferenceSession(part.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        name = model.graph.input[0].name
+        values = np.concatenate([run.run(None, {name: p[None].astype(np.float32)})[0] for p in pictures])
+        mean, deviation = values.mean((0, 2, 3)), np.maximum(values.std((0, 2, 3)), 1e-3)
+        weight, bias = (numpy_helper.to_array(weights[name]) for name in node.input[1:])
+        for name, array in (
+            (node.input[1], weight / deviation[:, None, None, None]),
+            (node.input[2], bias + (bias - mean) / deviation),
+        ):
+            weights[name].CopyFrom(numpy_helper.from_array(array.astype(np.float32), name))
 
 
 def picture(side, batch=1):
@@ -234,7 +269,8 @@ def segmenter(path, side=128, classes=19, width=24):
     g.save(path, 13, [picture(side)], outputs)
 
 
-folder = pathlib.Path(sys.argv[1])
+folder, names = pathlib.Path(sys.argv[1]), sys.argv[2:]
 folder.mkdir(parents=True, exist_ok=True)
 for make in (yolov8, vit, segmenter):
-    make(folder / f"{make.__name__}.onnx")
+    if not names or make.__name__ in names:
+        make(folder / f"{make.__name__}.onnx")

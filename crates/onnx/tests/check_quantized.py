@@ -6,7 +6,7 @@
 
 Options: --shape 1,3,640,640 for an input with free dimensions; --photos DIR for photographs (needs Pillow) instead
 of generated pictures; --count N; --least X makes `compare` fail below that cosine; --mean and --std as for the
-network, for pixels in 0..1.
+network, for pixels in 0..1; --varying compares only what differs between pictures.
 """
 import argparse, gzip, io, pathlib, sys
 import numpy as np, onnx, onnxruntime as ort
@@ -80,15 +80,24 @@ def scales(arguments):
     pathlib.Path(arguments.other).write_text("".join(lines))
 
 
+def likeness(pairs, varying):
+    """The cosine over all pictures (a picture without text has no signal of its own); of integers, how many agree."""
+    if np.issubdtype(pairs[0][0].dtype, np.integer):
+        return float(np.mean([np.mean(a == b) for a, b in pairs]))
+    a, b = (np.array(values, np.float64) for values in zip(*pairs))
+    if varying:  # Boxes are mostly the grid that they are counted from, whatever the picture.
+        a, b = a - a.mean(axis=0), b - b.mean(axis=0)
+    return float((a * b).sum() / max(np.sqrt((a * a).sum() * (b * b).sum()), 1e-30))
+
+
 def compare(arguments):
     onnx.checker.check_model(arguments.other, full_check=True)
     original, quantized = session(arguments.model), session(arguments.other)
-    sums = {}  # of each output, over all pictures: a.b, a.a, b.b (a picture without text has no signal of its own)
+    outputs = {}  # of each output: the pairs of all pictures
     for feed in feeds(original, arguments, 1000):
-        for output, a, b in zip(original.get_outputs(), original.run(None, feed), quantized.run(None, feed)):
-            a, b = a.ravel().astype(np.float64), b.ravel().astype(np.float64)
-            sums[output.name] = sums.get(output.name, 0) + np.array([a @ b, a @ a, b @ b])
-    cosines = {name: float(ab / max(np.sqrt(aa * bb), 1e-30)) for name, (ab, aa, bb) in sums.items()}
+        for output, *pair in zip(original.get_outputs(), original.run(None, feed), quantized.run(None, feed)):
+            outputs.setdefault(output.name, []).append(pair)
+    cosines = {name: likeness(pairs, arguments.varying) for name, pairs in outputs.items()}
     for name, cosine in cosines.items():
         print(f"{name} {cosine:.6f}")
     below = [name for name, cosine in cosines.items() if not cosine >= arguments.least]
@@ -108,6 +117,7 @@ parser.add_argument("--shape", default="1,3,640,640")
 parser.add_argument("--photos")
 parser.add_argument("--count", type=int, default=8)
 parser.add_argument("--least", type=float, default=-1)
+parser.add_argument("--varying", action="store_true")
 parser.add_argument("--mean", type=numbers, default=numbers("0.5,0.5,0.5"))
 parser.add_argument("--std", type=numbers, default=numbers("0.5,0.5,0.5"))
 arguments = parser.parse_args()

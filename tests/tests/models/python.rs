@@ -1,0 +1,53 @@
+//! The second opinion: ONNX Runtime, and the scripts that make models.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A Python with `onnx`, `onnxruntime` and `numpy`.
+pub struct Python(PathBuf);
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace")
+}
+
+impl Python {
+    /// `TRT_TEST_PYTHON`, or the workspace's own; says so where it lacks something.
+    pub fn find() -> Option<Self> {
+        let path =
+            env::var_os("TRT_TEST_PYTHON").map_or_else(|| root().join(".venv/bin/python"), PathBuf::from);
+        let probe = Command::new(&path).args(["-c", "import numpy, onnx, onnxruntime"]).output();
+        if probe.is_ok_and(|output| output.status.success()) {
+            return Some(Self(path));
+        }
+        e2e::skip(&format!("`{}` has no onnx, onnxruntime and numpy (set TRT_TEST_PYTHON)", path.display()));
+        None
+    }
+
+    /// Runs a script of this workspace, or of the collection beside it.
+    pub fn run(&self, script: &Path, arguments: &[&str]) -> Output {
+        let output =
+            Command::new(&self.0).arg(root().join(script)).args(arguments).output().expect("Python starts");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{} {arguments:?}: {errors}", script.display());
+        output
+    }
+
+    /// One of the networks of `scripts/make-models`, in `folder`.
+    pub fn make_model(&self, folder: &Path, name: &str) {
+        self.run(Path::new("scripts/lib/make_models.py"), &[folder.to_str().expect("plain paths"), name]);
+    }
+
+    /// Runs both models on pictures; of all outputs the least cosine, or share of integers that agree.
+    pub fn compare(&self, original: &Path, other: &Path, options: &[&str]) -> f32 {
+        let [original, other] = [original, other].map(|path| path.to_str().expect("plain paths"));
+        let photos =
+            env::var("TRT_TEST_PHOTOS").map(|folder| vec!["--photos".to_owned(), folder]).unwrap_or_default();
+        let photos: Vec<&str> = photos.iter().map(String::as_str).collect();
+        let arguments = [&["compare", original, other, "--count", "4"], options, &photos].concat();
+        let output = self.run(Path::new("crates/onnx/tests/check_quantized.py"), &arguments);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let cosines = text.lines().filter_map(|line| line.rsplit_once(' ')?.1.parse::<f32>().ok());
+        cosines.reduce(f32::min).unwrap_or_else(|| panic!("no cosine in: {text}"))
+    }
+}

@@ -76,7 +76,7 @@ fn doctor_advises_the_owner_of_a_nano_and_does_not_fail_for_it() {
             &["good", "agent", "as this trt-deploy"],
             &["good", "store", "can be written"],
             &["good", "socket", "may deploy"],
-            &["no problems", "4 pieces of advice"],
+            &["problems: 0, advice: 4"],
         ],
     );
     let json = host.run(&["doctor", "--json"]).ok().json();
@@ -97,7 +97,7 @@ fn doctor_fails_with_its_own_code_where_there_is_a_problem() {
             &["PROBLEM", "tensorrt", "libnvinfer.so.8"],
             &["hint: ", "apt install tensorrt"],
             &["PROBLEM", "gpu"],
-            &["2 problems"],
+            &["problems: 2"],
         ],
     );
 }

@@ -126,12 +126,8 @@ fn word(health: Health) -> &'static str {
 
 fn summary(findings: &[Finding]) -> String {
     let count = |health| findings.iter().filter(|finding| finding.health == health).count();
-    let problems = match count(Health::Problem) {
-        0 => "no problems".to_owned(),
-        1 => "1 problem".to_owned(),
-        problems => format!("{problems} problems"),
-    };
-    format!("{problems}, {} pieces of advice, {} good", count(Health::Advice), count(Health::Good))
+    let [problems, advice, good] = [Health::Problem, Health::Advice, Health::Good].map(count);
+    format!("problems: {problems}, advice: {advice}, good: {good}")
 }
 
 #[cfg(test)]

@@ -13,8 +13,12 @@ use crate::facts::files;
 const SYSTEM: [&str; 4] =
     ["usr/lib/aarch64-linux-gnu", "usr/lib/x86_64-linux-gnu", "usr/local/lib", "usr/local/tensorrt/lib"];
 
-/// What lies in the default place's folders. Nothing where no library can be seen, as with a worker in a container.
+/// What lies in the default place's folders. Nothing where no library can be seen, or where a worker of the configuration
+/// sees other files.
 pub fn check(config: &Config, facts: &DeviceFacts) -> Vec<Finding> {
+    if !config.default_runtime.worker.is_empty() {
+        return Vec::new();
+    }
     let root = &config.facts_root;
     let dirs: Vec<PathBuf> = match &config.default_runtime.tensorrt_dir {
         Some(dir) => vec![below(root, dir)],

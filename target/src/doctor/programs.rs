@@ -24,7 +24,7 @@ pub fn check(config: &Config) -> Vec<Finding> {
     if findings.is_empty() && named > 0 {
         findings.push(good(
             "configuration",
-            format!("all {named} programs and plugin libraries it names are there"),
+            format!("programs and plugin libraries it names, all there: {named}"),
         ));
     }
     findings

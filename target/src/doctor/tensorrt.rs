@@ -1,6 +1,6 @@
 //! TensorRT as its workers found it: usable, known, of this JetPack, with a `trtexec` of the same version.
 
-use trt_wire::{DeviceFacts, Finding, TensorRtProduct};
+use trt_wire::{DeviceFacts, Finding, TensorRt, TensorRtProduct};
 
 use super::{advice, good, problem};
 use crate::config::Config;
@@ -54,17 +54,7 @@ fn default_place(facts: &DeviceFacts, runtimes: &[DeviceFacts]) -> Finding {
     const CHECK: &str = "tensorrt";
     let others_work = runtimes.iter().any(|runtime| runtime.tensorrt.is_ok());
     match &facts.tensorrt {
-        Ok(found) if found.is_known => good(CHECK, format!("{found} at {}", found.library)),
-        Ok(found) if facts.trtexec.is_some() => advice(
-            CHECK,
-            format!("{found} is newer than this agent; engines are built by trtexec"),
-            "`trt-deploy agent install` brings an agent that may know it",
-        ),
-        Ok(found) => problem(
-            CHECK,
-            format!("{found} is unknown to this agent, and there is no trtexec to build with"),
-            "install trtexec (`sudo apt install libnvinfer-bin`), or a newer agent with `trt-deploy agent install`",
-        ),
+        Ok(found) => usable(CHECK, found, facts),
         Err(reason) if others_work => advice(
             CHECK,
             format!("none in the default place: {reason}"),
@@ -83,11 +73,28 @@ fn named_place(facts: &DeviceFacts) -> Finding {
     let name = facts.runtime.as_ref().map(ToString::to_string).unwrap_or_default();
     let check = format!("runtime {name}");
     match &facts.tensorrt {
-        Ok(found) => good(&check, format!("{found} at {}", found.library)),
+        Ok(found) => usable(&check, found, facts),
         Err(reason) => problem(
             &check,
             format!("no TensorRT: {reason}"),
             format!("try its `worker` by hand, and mend `runtimes.{name}` in the agent's configuration"),
+        ),
+    }
+}
+
+/// A TensorRT whose interface this agent does not know can be built with by `trtexec` only.
+fn usable(check: &str, found: &TensorRt, facts: &DeviceFacts) -> Finding {
+    match (found.is_known, &facts.trtexec) {
+        (true, _) => good(check, format!("{found} at {}", found.library)),
+        (false, Some(_)) => advice(
+            check,
+            format!("{found} is unknown to this agent; engines are built by trtexec"),
+            "`trt-deploy agent install` brings an agent that may know it",
+        ),
+        (false, None) => problem(
+            check,
+            format!("{found} is unknown to this agent, and there is no trtexec to build with"),
+            "install trtexec (`sudo apt install libnvinfer-bin`), or a newer agent with `trt-deploy agent install`",
         ),
     }
 }

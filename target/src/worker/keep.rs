@@ -10,10 +10,13 @@ use super::layers::{self, Layer, Tensor};
 use super::log::Log;
 use super::words::{count, few_quoted};
 
-/// What to demand of one layer: to compute in FP32, and to write these of its outputs so.
+/// What to demand of one layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Constraint {
     layer: usize,
+    /// To compute in FP32.
+    computes: bool,
+    /// To write these of its outputs in FP32.
     outputs: Vec<usize>,
 }
 
@@ -35,7 +38,9 @@ pub fn constrain(
     let handles = network.layers().map_err(build_failed)?;
     for constraint in &constraints {
         let layer = &handles[constraint.layer];
-        layer.set_precision(DataType::Float).map_err(build_failed)?;
+        if constraint.computes {
+            layer.set_precision(DataType::Float).map_err(build_failed)?;
+        }
         for &output in &constraint.outputs {
             layer.set_output_type(output, DataType::Float).map_err(build_failed)?;
         }
@@ -76,10 +81,14 @@ fn demand(config: &mut BuilderConfig) -> Result<Option<Decision>, Failure> {
 /// One constraint for each layer concerned, and the names that the network does not have.
 ///
 /// Layers that write no floats (shapes, indices) have no precision to choose, and neither have constants and the two
-/// halves of a Q/DQ pair.
+/// halves of a Q/DQ pair. What reads dequantized values computes in INT8 by the model's own word; only its results can be
+/// FP32.
 fn constraints(layers: &[Layer], keep: &[String]) -> (Vec<Constraint>, Vec<String>) {
     let wanted: HashSet<&str> = keep.iter().map(String::as_str).collect();
     let is_kept = |tensor: &&Tensor| wanted.contains(tensor.name.as_str());
+    let dequantize = layers.iter().filter(|layer| layer.kind == Some(LayerKind::Dequantize));
+    let dequantized: HashSet<&str> =
+        dequantize.flat_map(|layer| &layer.outputs).map(|tensor| tensor.name.as_str()).collect();
     let mut found = HashSet::new();
     let mut constraints = Vec::new();
     for (index, layer) in layers.iter().enumerate() {
@@ -88,8 +97,11 @@ fn constraints(layers: &[Layer], keep: &[String]) -> (Vec<Constraint>, Vec<Strin
         if has_precision(layer) && tensors().any(|tensor| is_kept(&tensor)) {
             let outputs =
                 layer.outputs.iter().enumerate().filter(|(_, tensor)| tensor.is_float && is_kept(tensor));
-            constraints
-                .push(Constraint { layer: index, outputs: outputs.map(|(output, _)| output).collect() });
+            let outputs: Vec<usize> = outputs.map(|(output, _)| output).collect();
+            let computes = !layer.inputs.iter().any(|tensor| dequantized.contains(tensor.name.as_str()));
+            if computes || !outputs.is_empty() {
+                constraints.push(Constraint { layer: index, computes, outputs });
+            }
         }
     }
     let unmatched = keep.iter().filter(|name| !found.contains(name.as_str())).cloned().collect();
@@ -110,10 +122,14 @@ mod tests {
     use super::super::layers::network;
     use super::*;
 
-    fn of(lines: &[&str], keep: &[&str]) -> (Vec<(usize, Vec<usize>)>, Vec<String>) {
+    /// Layer, whether it computes in FP32, outputs in FP32; and the names that were not found.
+    fn of(lines: &[&str], keep: &[&str]) -> (Vec<(usize, bool, Vec<usize>)>, Vec<String>) {
         let keep: Vec<String> = keep.iter().map(|&name| name.into()).collect();
         let (constraints, unmatched) = constraints(&network(lines), &keep);
-        (constraints.into_iter().map(|found| (found.layer, found.outputs)).collect(), unmatched)
+        (
+            constraints.into_iter().map(|found| (found.layer, found.computes, found.outputs)).collect(),
+            unmatched,
+        )
     }
 
     #[test]
@@ -128,9 +144,17 @@ mod tests {
             "dequantize: #q, s -> e",
             "constant: -> k",
         ];
-        assert_eq!(of(&lines, &["c"]), (vec![(1, vec![1]), (3, vec![])], vec![]));
-        assert_eq!(of(&lines, &["images", "out"]), (vec![(0, vec![]), (3, vec![0])], vec![]));
-        assert_eq!(of(&lines, &["a", "nothing"]), (vec![(0, vec![0]), (1, vec![])], vec!["nothing".into()]));
+        assert_eq!(of(&lines, &["c"]), (vec![(1, true, vec![1]), (3, true, vec![])], vec![]));
+        assert_eq!(of(&lines, &["images", "out"]), (vec![(0, true, vec![]), (3, true, vec![0])], vec![]));
+        let unknown = vec!["nothing".into()];
+        assert_eq!(of(&lines, &["a", "nothing"]), (vec![(0, true, vec![0]), (1, true, vec![])], unknown));
         assert_eq!(of(&lines, &["k", "e", "size"]), (vec![], vec![]));
+    }
+
+    #[test]
+    fn what_the_model_quantizes_itself_stays_int8_and_only_writes_fp32() {
+        let lines = ["dequantize: #q -> e", "conv: e, w -> f", "relu: f -> g", "quantize: g -> #h"];
+        assert_eq!(of(&lines, &["f"]), (vec![(1, false, vec![0]), (2, true, vec![])], vec![]));
+        assert_eq!(of(&lines, &["e"]), (vec![], vec![]));
     }
 }

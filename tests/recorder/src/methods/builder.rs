@@ -74,6 +74,26 @@ pub fn adopt(object: &Object, recorder: Ptr) {
     }
 }
 
+/// What TensorRT's log says of a calibration table, word for word: a model with the words `accepts the table` or `rejects the
+/// table` decides it. Other models leave it unsaid, as a build does that ignores the table.
+fn speak_of_table(logger: Ptr, model: &str) {
+    const INFO: i32 = 3;
+    const ERROR: i32 = 1;
+    let reading = c"Reading Calibration Cache for calibrator: EntropyCalibration2";
+    let words = match model {
+        _ if model.contains("accepts the table") => (
+            INFO,
+            c"Generated calibration scales using calibration cache. Make sure that calibration cache has latest scales.",
+        ),
+        _ if model.contains("rejects the table") => {
+            (ERROR, c"Calibration table does not match calibrator algorithm type.")
+        }
+        _ => return,
+    };
+    callbacks::log(logger, INFO, reading);
+    callbacks::log(logger, words.0, words.1);
+}
+
 /// Calls back as a build does. A model with the word `unbuildable` fails, with the reason in the error recorder only.
 fn build(builder: &'static Object, network: Ptr, config: Ptr) -> Ptr {
     let (Some(network), Some(config)) = (public(network), public(config)) else {
@@ -86,6 +106,7 @@ fn build(builder: &'static Object, network: Ptr, config: Ptr) -> Ptr {
     let calibrator = config.pointer("calibrator");
     if !calibrator.is_null() && config.get("flags", 0, 0) & (1 << INT8) != 0 {
         callbacks::calibrate(calibrator);
+        speak_of_table(builder.pointer("logger"), &String::from_utf8_lossy(&model));
     }
     let monitor = config.pointer("monitor");
     let goes_on = monitor.is_null() || callbacks::progress(monitor);

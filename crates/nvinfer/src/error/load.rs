@@ -30,7 +30,7 @@ pub enum LoadError {
         /// Every name, in the order of the search.
         tried: Vec<Attempt>,
     },
-    /// A library is there and cannot be loaded: not a library, of another architecture, or one of its own is missing.
+    /// A library is there and cannot be loaded, mostly because one of its own is missing.
     #[error("TensorRT library `{}` does not load: {reason}", path.display())]
     Broken {
         /// The library.

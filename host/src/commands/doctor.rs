@@ -89,9 +89,9 @@ fn clock_skew(device: u64, [before, after]: [u64; 2]) -> Finding {
         return finding(CHECK, Health::Good, "the same time as here".into(), None);
     }
     let by = match by {
-        ..120 => format!("{by} s"),
-        ..7_200 => format!("{} min", by / 60),
-        ..172_800 => format!("{} h", by / 3_600),
+        0..120 => format!("{by} s"),
+        120..7_200 => format!("{} min", by / 60),
+        7_200..172_800 => format!("{} h", by / 3_600),
         _ => format!("{} days", by / 86_400),
     };
     let hint = "`sudo timedatectl set-ntp true` on the device; or this machine's clock is the wrong one";

@@ -98,12 +98,21 @@ pub(crate) fn integers(tensor: &TensorProto, folder: Option<&Path>) -> Result<Op
     Ok(Some(values))
 }
 
+/// How many elements lie side by side in a slice with these inner dimensions; 1 where they are none or empty.
+pub(crate) fn side_by_side(inner: &[i64]) -> usize {
+    let product = inner.iter().fold(1i64, |product, &dim| product.saturating_mul(dim));
+    usize::try_from(product).unwrap_or_default().max(1)
+}
+
 /// The tensor's raw bytes, from the model or from a file; `None` where it holds them as numbers.
 fn bytes(tensor: &TensorProto, folder: Option<&Path>) -> Result<Option<Bytes>, OnnxError> {
-    if external::is_external(tensor) {
-        return external::read(tensor, folder).map(Some);
+    match &tensor.raw_data {
+        _ if external::is_external(tensor) => external::read(tensor, folder).map(Some),
+        Some(raw) if Some(raw.len() as u64) != byte_size(tensor) => {
+            Err(OnnxError::BadTensor { tensor: name(tensor) })
+        }
+        raw => Ok(raw.clone()),
     }
-    Ok(tensor.raw_data.clone())
 }
 
 fn fits(tensor: &TensorProto, count: usize) -> Result<(), OnnxError> {

@@ -5,7 +5,8 @@ mod common;
 use common::*;
 use proptest::prelude::*;
 use prost::Message;
-use trt_onnx::{Fp16Options, Model, QuantOptions, quantize, to_fp16};
+use trt_onnx::proto::elem;
+use trt_onnx::{Fp16Options, Model, QuantOptions, adapt_qdq, quantize, strip_qdq, to_fp16};
 
 /// Does everything that a model file goes through.
 fn exercise(bytes: Vec<u8>) {
@@ -18,6 +19,16 @@ fn exercise(bytes: Vec<u8>) {
             Model::from_bytes(half.to_bytes().unwrap(), None).is_ok(),
             "what to_fp16 made cannot be read again"
         );
+    }
+    for take in [|model: &mut Model| strip_qdq(model).is_ok(), |model: &mut Model| adapt_qdq(model).is_ok()] {
+        let mut other = model.clone();
+        if take(&mut other) {
+            let bytes = other.to_bytes().unwrap();
+            assert!(
+                Model::from_bytes(bytes, None).is_ok(),
+                "without Q/DQ, or with others, it cannot be read again"
+            );
+        }
     }
     if quantize(&mut model, &|_| Some(0.1), &QuantOptions::default()).is_ok() {
         let bytes = model.to_bytes().unwrap();
@@ -38,7 +49,10 @@ fn seeds() -> Vec<Vec<u8>> {
     ];
     let weights = vec![weight("w", &[3, 3, 1, 1]), weight("b", &[3]), weight("m", &[4, 4])];
     let wide = model(11, graph(nodes, weights, vec![value("x", &shape)], vec![value("y", &shape)]));
-    [convolution(11), convolution(17), wide].iter().map(Message::encode_to_vec).collect()
+    [convolution(11), convolution(17), wide, quantized_convolution(elem::UINT8, 3)]
+        .iter()
+        .map(Message::encode_to_vec)
+        .collect()
 }
 
 proptest! {
@@ -51,7 +65,7 @@ proptest! {
 
     #[test]
     fn models_with_some_bytes_changed(
-        seed in 0..3usize,
+        seed in 0..4usize,
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
         let mut bytes = seeds().swap_remove(seed);
@@ -64,7 +78,7 @@ proptest! {
 
     #[test]
     fn models_cut_short_or_with_a_part_twice(
-        seed in 0..3usize,
+        seed in 0..4usize,
         range in (any::<prop::sample::Index>(), any::<prop::sample::Index>()),
     ) {
         let bytes = seeds().swap_remove(seed);
@@ -79,12 +93,27 @@ proptest! {
         (tensor.dims, tensor.data_type) = (dims, Some(data_type));
         exercise(proto.encode_to_vec());
     }
+
+    #[test]
+    fn integers_of_any_shape(
+        dims in prop::collection::vec(prop_oneof![any::<i64>(), 0..3i64], 0..4),
+        data_type in 0..30i32,
+        axis in any::<i64>(),
+        at in 0..7usize,
+    ) {
+        let mut proto = quantized_convolution(elem::INT8, 0);
+        let graph = proto.graph.as_mut().unwrap();
+        let tensor = &mut graph.initializer[at];
+        (tensor.dims, tensor.data_type) = (dims, Some(data_type));
+        graph.node[2].attribute[0].i = Some(axis);
+        exercise(proto.encode_to_vec());
+    }
 }
 
 #[test]
 fn the_seeds_are_quantized_when_nothing_is_changed() {
-    for bytes in seeds() {
-        let mut model = Model::from_bytes(bytes, None).unwrap();
+    for bytes in &seeds()[..3] {
+        let mut model = Model::from_bytes(bytes.clone(), None).unwrap();
         quantize(&mut model, &|_| Some(0.1), &QuantOptions::default()).unwrap();
     }
 }

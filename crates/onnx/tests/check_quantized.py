@@ -3,6 +3,9 @@
 
     check_quantized.py scales MODEL OUT         write `name scale` lines (largest magnitude / 127)
     check_quantized.py compare MODEL QUANTIZED  run the ONNX checker, print the cosine of each output
+    check_quantized.py exact MODEL CONVERTED    the same with ONNX's own interpreter for CONVERTED, which rounds every
+                                                result to float16 (ONNX Runtime computes in float32 on a CPU)
+    check_quantized.py qat MODEL OUT            quantize as users do, with ONNX Runtime: --style
 
 Options: --shape 1,3,640,640 for an input with free dimensions; --photos DIR for photographs (needs Pillow) instead
 of generated pictures; --count N; --least X makes `compare` fail below that cosine; --mean and --std as for the
@@ -55,7 +58,7 @@ def feeds(model, arguments, first):
     shape = [size if isinstance(size, int) else free[axis] for axis, size in enumerate(shape)]
     if len(shape) != 4:
         for seed in range(first, first + arguments.count):
-            yield {name: np.random.default_rng(seed).normal(size=shape).astype(np.float32)}
+            yield {name: np.random.default_rng(seed).normal(0, arguments.amplitude, shape).astype(np.float32)}
         return
     folder = [arguments.photos] if arguments.photos else []
     pictures = (photographs if folder else generated)(*folder, arguments.count, *shape[2:], first)
@@ -90,9 +93,46 @@ def likeness(pairs, varying):
     return float((a * b).sum() / max(np.sqrt((a * a).sum() * (b * b).sum()), 1e-30))
 
 
+def qat(arguments):
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):
+        def __init__(self):
+            self.feeds = feeds(session(arguments.model), arguments, 0)
+
+        def get_next(self):
+            return next(self.feeds, None)
+
+    symmetric = {"ActivationSymmetric": True, "WeightSymmetric": True}
+    float_weights = {"QuantizeBias": False, "AddQDQPairToWeight": True, "DedicatedQDQPair": True}
+    style = {
+        "symmetric": {"activation_type": QuantType.QInt8, "extra_options": symmetric},
+        "float-weights": {  # As PyTorch's fake quantization exports them.
+            "activation_type": QuantType.QInt8,
+            "op_types_to_quantize": ["Conv", "MatMul", "Gemm"],
+            "extra_options": symmetric | float_weights,
+        },
+        "default": {"activation_type": QuantType.QUInt8},
+    }[arguments.style]
+    quantize_static(arguments.model, arguments.other, Reader(), quant_format=QuantFormat.QDQ,
+                    per_channel=arguments.style != "default", weight_type=QuantType.QInt8, **style)
+
+
+class Exact:
+    def __init__(self, model):
+        from onnx.reference import ReferenceEvaluator
+
+        self.evaluator = ReferenceEvaluator(model)
+
+    def run(self, outputs, feed):
+        with np.errstate(all="ignore"):
+            return self.evaluator.run(outputs, feed)
+
+
 def compare(arguments):
     onnx.checker.check_model(arguments.other, full_check=True)
-    original, quantized = session(arguments.model), session(arguments.other)
+    original = session(arguments.model)
+    quantized = (Exact if arguments.verb == "exact" else session)(arguments.other)
     outputs = {}  # of each output: the pairs of all pictures
     for feed in feeds(original, arguments, 1000):
         for output, *pair in zip(original.get_outputs(), original.run(None, feed), quantized.run(None, feed)):
@@ -110,15 +150,17 @@ def numbers(text):
 
 
 parser = argparse.ArgumentParser()
-parser.add_argument("verb", choices=["scales", "compare"])
+parser.add_argument("verb", choices=["scales", "compare", "exact", "qat"])
 parser.add_argument("model")
 parser.add_argument("other")
 parser.add_argument("--shape", default="1,3,640,640")
 parser.add_argument("--photos")
 parser.add_argument("--count", type=int, default=8)
 parser.add_argument("--least", type=float, default=-1)
+parser.add_argument("--style", default="symmetric")
+parser.add_argument("--amplitude", type=float, default=1, help="of inputs that are no pictures")
 parser.add_argument("--varying", action="store_true")
 parser.add_argument("--mean", type=numbers, default=numbers("0.5,0.5,0.5"))
 parser.add_argument("--std", type=numbers, default=numbers("0.5,0.5,0.5"))
 arguments = parser.parse_args()
-{"scales": scales, "compare": compare}[arguments.verb](arguments)
+{"scales": scales, "compare": compare, "exact": compare, "qat": qat}[arguments.verb](arguments)

@@ -13,7 +13,7 @@ use std::{collections::HashMap, env, fs};
 use common::*;
 use prost::Message;
 use trt_onnx::proto::TensorProto;
-use trt_onnx::{Fp16Options, Model, QuantOptions, QuantReport, quantize, to_fp16};
+use trt_onnx::{Fp16Options, Model, QuantOptions, QuantReport, adapt_qdq, quantize, strip_qdq, to_fp16};
 
 /// A Python that has what the script needs; says so and gives nothing where there is none.
 fn python() -> Option<PathBuf> {
@@ -90,6 +90,97 @@ fn a_trained_network_computes_the_same_in_fp16() {
         "{}",
         script(&python, "compare", [&path, &out], &["--shape", "1,3,224,224", "--least", "0.999"]).trim()
     );
+}
+
+/// Has both models compared, `verb` being `compare` or `exact`.
+fn alike(python: &Path, verb: &str, original: &Path, model: &Model, options: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("model.onnx");
+    model.save(&out).unwrap();
+    eprintln!("{verb} {options:?}: {}", script(python, verb, [original, &out], options).trim());
+}
+
+#[test]
+fn networks_that_hold_qdq_go_on_computing_the_same_however_they_were_made() {
+    let (Some(path), Some(python)) = (shared("efficientnet_lite0.onnx"), python()) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let shape = ["--shape", "1,3,224,224"];
+    for (style, biases, folded, clips) in
+        [("symmetric", Some(50), 100, 0), ("float-weights", Some(0), 0, 0), ("default", None, 100, 62)]
+    {
+        let quantized = folder.path().join(format!("{style}.onnx"));
+        script(&python, "qat", [&path, &quantized], &[&shape[..], &["--style", style]].concat());
+        let original = Model::load(&quantized).unwrap();
+        assert!(original.has_qdq(), "{style}");
+
+        let mut adapted = original.clone();
+        let report = adapt_qdq(&mut adapted);
+        assert_eq!(report.as_ref().ok().map(|report| report.biases), biases, "{style}: {report:?}");
+        alike(&python, "compare", &quantized, &adapted, &[&shape[..], &["--least", "0.99999"]].concat());
+
+        let mut half = original.clone();
+        let report = to_fp16(&mut half, &Fp16Options::default()).unwrap();
+        assert_eq!(report.kept, [], "{style}");
+        alike(&python, "compare", &quantized, &half, &[&shape[..], &["--least", "0.98"]].concat());
+
+        let mut stripped = original.clone();
+        let report = strip_qdq(&mut stripped).unwrap();
+        assert_eq!((report.left, report.folded, report.clips), (vec![], folded, clips), "{style}");
+        assert!(!stripped.has_qdq(), "{style}");
+        // Compared with what was there before it was quantized, unless that had been lost: one scale for a whole
+        // weight ruins this network.
+        let before = if style == "default" { &quantized } else { &path };
+        alike(&python, "compare", before, &stripped, &[&shape[..], &["--least", "0.98"]].concat());
+    }
+}
+
+/// LayerNorm written out, and attention with a mask of the lowest float32.
+fn overflowing() -> trt_onnx::proto::ModelProto {
+    let nodes = vec![
+        node("ReduceMean", &["x"], &["mean"]).with_ints("axes", &[-1]),
+        node("Sub", &["x", "mean"], &["centred"]),
+        node("Pow", &["centred", "two"], &["square"]),
+        node("ReduceMean", &["square"], &["variance"]).with_ints("axes", &[-1]),
+        node("Add", &["variance", "epsilon"], &["sum"]),
+        node("Sqrt", &["sum"], &["deviation"]),
+        node("Div", &["centred", "deviation"], &["normal"]),
+        node("Less", &["normal", "least"], &["hidden"]),
+        node("Where", &["hidden", "never", "normal"], &["masked"]),
+        node("Softmax", &["masked"], &["y"]).with_int("axis", -1),
+    ];
+    let one = |name: &str, value| TensorProto { float_data: vec![value], ..weight(name, &[]) };
+    let stored = vec![one("two", 2.0), one("epsilon", 1e-12), one("least", -0.5), one("never", f32::MIN)];
+    let outputs = vec![value("normal", &[8, 64]), value("y", &[8, 64])];
+    model(17, graph(nodes, stored, vec![value("x", &[8, 64])], outputs))
+}
+
+#[test]
+fn what_float16_would_overflow_is_computed_in_float32_and_would_be_wrong_otherwise() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("overflowing.onnx");
+    fs::write(&path, overflowing().encode_to_vec()).unwrap();
+    // The squares of numbers about 600 overflow, those of numbers about 0.0001 vanish.
+    for amplitude in ["600", "0.0001"] {
+        let options = ["--shape", "8,64", "--amplitude", amplitude, "--least", "0.999"];
+        let mut model = Model::load(&path).unwrap();
+        to_fp16(&mut model, &Fp16Options::default()).unwrap();
+        alike(&python, "exact", &path, &model, &options);
+
+        let mut careless = Model::load(&path).unwrap();
+        to_fp16(&mut careless, &Fp16Options { keep_ops: vec![], ..Fp16Options::default() }).unwrap();
+        let out = folder.path().join("careless.onnx");
+        careless.save(&out).unwrap();
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/check_quantized.py");
+        let run = Command::new(&python)
+            .arg(script)
+            .arg("exact")
+            .args([&path, &out])
+            .args(options)
+            .output()
+            .unwrap();
+        assert!(!run.status.success(), "{amplitude}: nothing overflows here, so the test shows nothing");
+    }
 }
 
 #[test]

@@ -117,7 +117,7 @@ impl Weight<'_> {
             return Ok(None);
         }
         let Some(values) = tensor::integers(self.integers, folder)? else { return Ok(None) };
-        let inner = inner.iter().product::<i64>().max(1) as usize;
+        let inner = tensor::side_by_side(inner);
         let byte = |(index, value): (usize, &i32)| {
             let channel = index / inner % before.len();
             ((*value as f32 * (before[channel] / after[channel])).round_ties_even() as i8).cast_unsigned()

@@ -140,7 +140,7 @@ impl<'a> Stored<'a> {
                 if usize::try_from(*extent) != Ok(slices) {
                     return Err(bad());
                 }
-                inner.iter().product::<i64>().max(1) as usize
+                tensor::side_by_side(inner)
             }
         };
         if slices == 0 || !(zeros.len() == 1 || zeros.len() == slices) {

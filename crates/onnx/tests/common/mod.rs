@@ -125,6 +125,42 @@ pub fn convolution(opset: i64) -> ModelProto {
     model(opset, graph(vec![conv], weights, vec![input], vec![output]))
 }
 
+/// A float tensor of these values, or a scalar.
+pub fn scale(name: &str, values: &[f32]) -> TensorProto {
+    let dims = if values.len() == 1 { vec![] } else { vec![values.len() as i64] };
+    TensorProto { float_data: values.to_vec(), ..weight(name, &dims) }
+}
+
+/// An integer tensor.
+pub fn integers(name: &str, data_type: i32, dims: &[i64], values: &[i32]) -> TensorProto {
+    let (data_type, float_data) = (Some(data_type), vec![]);
+    TensorProto { data_type, float_data, int32_data: values.to_vec(), ..weight(name, dims) }
+}
+
+/// `x` quantized, a convolution whose weight is stored as INT8 and its bias as INT32, and an output that is quantized.
+pub fn quantized_convolution(zero_type: i32, zero_point: i32) -> ModelProto {
+    let nodes = vec![
+        node("QuantizeLinear", &["x", "s", "z"], &["xq"]),
+        node("DequantizeLinear", &["xq", "s", "z"], &["xd"]),
+        node("DequantizeLinear", &["wq", "ws", "wz"], &["w"]).with_int("axis", 0),
+        node("DequantizeLinear", &["bq", "bs"], &["b"]).with_int("axis", 0),
+        node("Conv", &["xd", "w", "b"], &["c"]),
+        node("QuantizeLinear", &["c", "s", "z"], &["cq"]),
+        node("DequantizeLinear", &["cq", "s", "z"], &["y"]),
+    ];
+    let stored = vec![
+        scale("s", &[0.5]),
+        integers("z", zero_type, &[], &[zero_point]),
+        integers("wq", elem::INT8, &[2, 3, 1, 1], &[1, 2, 3, -4, -5, -6]),
+        scale("ws", &[0.5, 0.25]),
+        integers("wz", elem::INT8, &[2], &[0, 0]),
+        integers("bq", elem::INT32, &[2], &[1000, -8]),
+        scale("bs", &[0.25, 0.125]),
+    ];
+    let (input, output) = (value("x", &[1, 3, 4, 4]), value("y", &[1, 2, 4, 4]));
+    model(13, graph(nodes, stored, vec![input], vec![output]))
+}
+
 /// Says why a test does not run here. Where everything is installed (`TRT_TESTS_MUST_RUN`) that is a failure.
 pub fn skip(reason: &str) {
     assert!(std::env::var_os("TRT_TESTS_MUST_RUN").is_none(), "this test must run: {reason}");

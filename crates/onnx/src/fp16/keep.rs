@@ -103,7 +103,7 @@ fn reason(
     }
     for (at, name) in node.input.iter().enumerate() {
         if !stays_float(node, at) && matches!(converter.halve(name)?, Some(Halved::Beyond)) {
-            return Ok(Some(format!("a number in `{name}` is beyond float16")));
+            return Ok(Some(format!("float16 does not hold a number in `{name}`")));
         }
     }
     Ok(None)

@@ -1,10 +1,13 @@
 //! `trt-agent worker` by itself: a job on stdin, events on stdout, as the agent uses it.
 //!
 //! - `rtx`: builds with the real TensorRT-RTX.
-//! - `implicit`: INT8 from a table, on the recorder library that plays TensorRT 8.2.1 and 10.3.0.
+//! - `implicit`: INT8 from a table, on the recorder library that plays TensorRT 8 and 10.
+//! - `engine`: runs of engines, on the recorder and on a CUDA driver without a GPU.
 
+mod engine;
 mod implicit;
 mod rtx;
+mod stage;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -39,10 +42,10 @@ impl Answer {
 }
 
 /// Gives a job to a worker with these variables in its environment.
-fn work(job: &Job, environment: &[(&str, &str)]) -> Answer {
+fn work(job: &Job, environment: &[(&str, String)]) -> Answer {
     let mut command = Command::new(program("trt-agent"));
     command.arg("worker").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.envs(environment.iter().copied()).spawn().expect("a worker");
+    let mut child = command.envs(environment.iter().cloned()).spawn().expect("a worker");
     let mut stdin = child.stdin.take().expect("a pipe");
     let mut line = serde_json::to_vec(job).expect("JSON");
     line.push(b'\n');
@@ -124,12 +127,12 @@ impl Bench {
     }
 }
 
-fn build(job: &BuildJob, environment: &[(&str, &str)]) -> Answer {
+fn build(job: &BuildJob, environment: &[(&str, String)]) -> Answer {
     work(&Job::Build(Box::new(job.clone())), environment)
 }
 
 /// What a probe finds there.
-fn probe(dir: &Path, environment: &[(&str, &str)]) -> trt_wire::worker::Probe {
+fn probe(dir: &Path, environment: &[(&str, String)]) -> trt_wire::worker::Probe {
     match work(&Job::Probe { tensorrt_dir: Some(dir.to_owned()) }, environment).last {
         WorkerEvent::Probed(probe) => probe,
         other => panic!("not probed: {other:?}"),

@@ -1,4 +1,4 @@
-//! Builds an engine in this process.
+//! Builds an engine in this process, or has `trtexec` do it.
 
 use std::fs;
 use std::io;
@@ -12,18 +12,13 @@ use trt_wire::{Backend, Failure, FailureCode, QuantMode, Retry};
 
 use super::implicit::Implicit;
 use super::log::{Log, Seen};
-use super::{Output, compose, configure, failure, keep, library, parse, timing};
+use super::{Output, compose, configure, failure, keep, library, parse, timing, trtexec};
 
 /// Builds with what the plan says; the engine and the builder's log are where the job says.
 pub fn run(job: &BuildJob, output: &Output) -> Result<Built, Failure> {
     match job.plan.backend {
         Backend::Nvinfer => in_process(job, output),
-        Backend::Trtexec => Err(Failure::new(
-            FailureCode::Unplannable,
-            Retry::Never,
-            "this version of the worker cannot build with trtexec",
-        )
-        .with_hint("use `backend: nvinfer` for this device")),
+        Backend::Trtexec => trtexec::run(job, output),
     }
 }
 
@@ -36,7 +31,7 @@ fn in_process(job: &BuildJob, output: &Output) -> Result<Built, Failure> {
     let version = library.version();
 
     output.event(Event::Phase { phase: Phase::Compose });
-    let composed = compose::run(job, version)?;
+    let composed = compose::run(job)?;
     composed.notes.iter().for_each(|note| log.note(note));
     let mut decisions = composed.decisions;
 
@@ -119,8 +114,12 @@ fn not_built(error: Error, seen: &Seen) -> Failure {
 }
 
 /// The most memory this process ever had resident, in bytes; 0 where the kernel does not say.
-fn peak_rss() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+pub fn peak_rss() -> u64 {
+    high_water(&fs::read_to_string("/proc/self/status").unwrap_or_default())
+}
+
+/// The highest resident memory in bytes that a process's `/proc/<pid>/status` tells of.
+pub fn high_water(status: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
     kib.unwrap_or(0) * 1024

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use nvinfer::{Product, Version};
 use trt_calib::CalibrationTable;
 use trt_onnx::{
     Fp16Options, Model, OnnxError, QuantOptions, Skipped, adapt_qdq, quantize, strip_qdq, to_fp16,
 };
 use trt_wire::worker::BuildJob;
-use trt_wire::{Decision, Failure, FailureCode, QuantMode, Retry};
+use trt_wire::{Decision, Failure, FailureCode, QuantMode, Retry, TensorRtProduct};
 
 use super::failure;
 use super::words::{count, few, few_quoted};
@@ -33,7 +32,7 @@ pub struct Composed {
 ///
 /// The composed graph is written beside the model, because external data is found relative to its folder. A model that
 /// the plan leaves alone is not even read here.
-pub fn run(job: &BuildJob, version: Version) -> Result<Composed, Failure> {
+pub fn run(job: &BuildJob) -> Result<Composed, Failure> {
     let plan = &job.plan;
     let mut composed = Composed { model: job.model.clone(), ..Composed::default() };
     if !plan.strip_qdq && !plan.convert_fp16 && matches!(plan.mode, QuantMode::None | QuantMode::Implicit) {
@@ -47,7 +46,7 @@ pub fn run(job: &BuildJob, version: Version) -> Result<Composed, Failure> {
     match plan.mode {
         QuantMode::None | QuantMode::Implicit => {}
         QuantMode::Explicit => {
-            composed.quantize(&mut model, job, version)?;
+            composed.quantize(&mut model, job)?;
             is_changed = true;
         }
         QuantMode::ModelQdq => is_changed |= composed.adapt(&mut model)?,
@@ -95,18 +94,19 @@ impl Composed {
         Ok(report.biases > 0)
     }
 
-    fn quantize(&mut self, model: &mut Model, job: &BuildJob, version: Version) -> Result<(), Failure> {
+    fn quantize(&mut self, model: &mut Model, job: &BuildJob) -> Result<(), Failure> {
         let table = table(job)?;
         let scale = |name: &str| table.get(name.as_bytes());
         let options = |base: QuantOptions| QuantOptions { keep: job.plan.keep.clone(), ..base };
-        let compact = version.product == Product::Rtx;
+        let compact = job.tensorrt.product == TensorRtProduct::Rtx;
         let first = if compact { QuantOptions::rtx() } else { QuantOptions::default() };
         let report = match quantize(model, &scale, &options(first)) {
             Err(OnnxError::NothingQuantized { .. }) if compact => {
                 self.decisions.push(Decision {
                     what: "every node that can be is quantized, although the engine may grow".into(),
                     because: format!(
-                        "no node is large enough for INT8 to make an engine of {version} smaller"
+                        "no node is large enough for INT8 to make an engine of {} smaller",
+                        job.tensorrt
                     ),
                 });
                 quantize(model, &scale, &options(QuantOptions::default())).map_err(bad_model)?

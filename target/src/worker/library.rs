@@ -3,10 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use nvinfer::{Library, LoadError, Product, SearchPath, Version};
-use trt_wire::{Failure, FailureCode, Retry, TensorRt, TensorRtProduct};
+use trt_wire::{Failure, FailureCode, Retry, TensorRt, TensorRtProduct, Trtexec};
 
 use super::failure;
 use super::log::Log;
+use super::trtexec;
+
+/// The majors whose libraries are found by name; without one, a `trtexec` of theirs has nothing to build with.
+const KNOWN_MAJORS: [u32; 3] = [8, 10, 11];
 
 /// The configuration's folder and nothing else, or what the system's loader finds.
 pub fn search_path(tensorrt_dir: Option<&Path>) -> SearchPath {
@@ -27,7 +31,7 @@ pub fn describe(version: Version, library: &Path) -> TensorRt {
 }
 
 /// What the wire should know of a library whose interface is in no table, for `trtexec` may build with it.
-pub fn describe_unknown(path: &Path, number: i32) -> Option<TensorRt> {
+fn describe_unknown(path: &Path, number: i32) -> Option<TensorRt> {
     let is_rtx = path.file_name().is_some_and(|name| name.to_string_lossy().contains("tensorrt_rtx"));
     Some(TensorRt {
         product: if is_rtx { TensorRtProduct::Rtx } else { TensorRtProduct::TensorRt },
@@ -35,6 +39,33 @@ pub fn describe_unknown(path: &Path, number: i32) -> Option<TensorRt> {
         library: path.display().to_string(),
         is_known: false,
     })
+}
+
+/// What is there for `trtexec` to build with, when no library can be built with in this process: one whose interface is in
+/// no table, or, if none of a known file name is there, whatever a newer `trtexec` says it is.
+pub fn unknown(error: &LoadError, tensorrt_dir: Option<&Path>) -> Option<TensorRt> {
+    match error {
+        LoadError::UnknownVersion { path, number } => describe_unknown(path, *number),
+        LoadError::NotFound { .. } => describe_trtexec(trtexec::find::find(tensorrt_dir, None)?),
+        _ => None,
+    }
+}
+
+/// File names carry the major version, so the library of a version to come is not found by the names of those known.
+fn describe_trtexec(trtexec: Trtexec) -> Option<TensorRt> {
+    let version = trtexec.version.filter(|version| !KNOWN_MAJORS.contains(&version[0]))?;
+    Some(TensorRt { product: TensorRtProduct::TensorRt, version, library: trtexec.path, is_known: false })
+}
+
+/// What there is to build with; a library is loaded, and nothing else is done with it.
+///
+/// # Errors
+/// [`FailureCode::NoTensorRt`].
+pub fn identify(tensorrt_dir: Option<&Path>) -> Result<TensorRt, Failure> {
+    match Library::open(&search_path(tensorrt_dir)) {
+        Ok(library) => Ok(describe(library.version(), library.path())),
+        Err(error) => unknown(&error, tensorrt_dir).ok_or_else(|| not_loaded(error)),
+    }
 }
 
 /// Loads the library to build with and checks that it is the one of the plan.
@@ -93,6 +124,17 @@ fn not_loaded(error: LoadError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_trtexec_stands_for_a_library_only_if_that_could_not_be_found() {
+        let of = |version| describe_trtexec(Trtexec { path: "/usr/bin/trtexec".into(), version });
+        for known in [[8, 6, 1], [10, 3, 0], [11, 4, 1]] {
+            assert_eq!(of(Some(known)), None, "its library is missing");
+        }
+        assert_eq!(of(None), None);
+        let twelve = of(Some([12, 0, 1])).unwrap();
+        assert!(!twelve.is_known && twelve.to_string() == "TensorRT 12.0.1");
+    }
 
     #[test]
     fn an_unknown_version_is_described_as_far_as_its_number_goes() {

@@ -65,12 +65,23 @@ impl Log {
         self.write("agent", text);
     }
 
+    /// The same file for another attempt, of which nothing was seen yet.
+    pub fn afresh(&self) -> Self {
+        let file = self
+            .0
+            .file
+            .as_ref()
+            .and_then(|file| file.lock().unwrap_or_else(PoisonError::into_inner).try_clone().ok());
+        Self::with(file.map(Mutex::new), &self.0.output)
+    }
+
     /// What the log has shown so far.
     pub fn seen(&self) -> Seen {
         self.0.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn say(&self, severity: Severity, text: &str) {
+    /// Takes a message of TensorRT's.
+    pub fn say(&self, severity: Severity, text: &str) {
         let word = match severity {
             Severity::InternalError | Severity::Error => "error",
             Severity::Warning => "warning",
@@ -87,7 +98,8 @@ impl Log {
         }
     }
 
-    fn write(&self, word: &str, text: &str) {
+    /// Writes a line to the file, and looks for nothing in it.
+    pub fn write(&self, word: &str, text: &str) {
         let Some(file) = &self.0.file else { return };
         let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
         // A full disk shows when the engine is written; losing log lines before that is no reason to stop.

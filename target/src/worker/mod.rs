@@ -12,6 +12,7 @@ mod parse;
 mod probe;
 mod run;
 mod timing;
+mod trtexec;
 mod words;
 
 use std::fs::File;
@@ -63,6 +64,7 @@ fn refuse(problem: &str) -> ExitCode {
 fn end_with_the_agent() {
     let mut rest = [0; 64];
     while let Ok(1..) = io::stdin().lock().read(&mut rest) {}
+    trtexec::kill();
     // Not `exit`: that would run TensorRT's destructors beside its own threads.
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
 }
@@ -73,9 +75,16 @@ pub struct Output(Arc<Mutex<File>>);
 
 impl Output {
     fn take_stdout() -> io::Result<Self> {
-        let mine = rustix::io::dup(io::stdout())?;
+        // Nothing that is started here may hold it: the agent waits until it closes.
+        let mine = rustix::io::fcntl_dupfd_cloexec(io::stdout(), 3)?;
         rustix::stdio::dup2_stdout(io::stderr())?;
         Ok(Self(Arc::new(Mutex::new(File::from(mine)))))
+    }
+
+    /// For tests: whatever is said is lost.
+    #[cfg(test)]
+    pub fn nowhere() -> Self {
+        Self(Arc::new(Mutex::new(File::create("/dev/null").expect("there is one"))))
     }
 
     fn send(&self, message: &WorkerEvent) {

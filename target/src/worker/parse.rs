@@ -1,6 +1,7 @@
 //! Parses the ONNX, and tells of a refusal so that the model can be mended.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::path::Path;
 
 use nvinfer::{Error, Network, ParserError, Version};
@@ -22,13 +23,14 @@ pub fn run(network: &mut Network, model: &Path, version: Version, log: &Log) -> 
             for error in &errors {
                 log.note(&format!("parser: {error} [{}:{} {}]", error.file, error.line, error.function));
             }
-            refused(&errors, version)
+            refused(&errors, &version)
         }
         error => failure(FailureCode::BadModel, &error, error.hint()),
     })
 }
 
-fn refused(errors: &[ParserError], version: Version) -> Failure {
+/// The failure that shows what the parser of `tensorrt` refuses.
+pub fn refused(errors: &[ParserError], tensorrt: &dyn Display) -> Failure {
     let shown: Vec<String> = errors.iter().take(ERRORS_SHOWN).map(ToString::to_string).collect();
     let mut message = format!("TensorRT's ONNX parser refuses the model: {}", shown.join("; "));
     match errors.len().saturating_sub(ERRORS_SHOWN) {
@@ -42,7 +44,7 @@ fn refused(errors: &[ParserError], version: Version) -> Failure {
     } else {
         let operators: Vec<String> = unsupported.iter().map(|op| format!("`{op}`")).collect();
         format!(
-            "{version} does not know {}: name a plugin library that does under `plugins`, or export the model without",
+            "{tensorrt} does not know {}: name a plugin library that does under `plugins`, or export the model without",
             operators.join(", ")
         )
     };
@@ -126,7 +128,7 @@ mod tests {
     fn a_refusal_shows_ten_errors_and_counts_the_others() {
         let errors: Vec<ParserError> =
             (0..23).map(|number| error(6, &format!("bad shape {number}"), Some("Concat"))).collect();
-        let failure = refused(&errors, version());
+        let failure = refused(&errors, &version());
         assert_eq!(failure.code, FailureCode::BadModel);
         assert!(failure.message.contains("node 3 `head/act` (Concat): bad shape 9"), "{}", failure.message);
         assert!(
@@ -141,7 +143,7 @@ mod tests {
     fn the_hint_names_the_operators_and_where_plugins_are_named() {
         let errors = [error(8, "x", Some("Gelu")), error(8, "x", Some("Abc")), error(8, "x", Some("Gelu"))];
         assert_eq!(
-            refused(&errors, version()).hint.as_deref(),
+            refused(&errors, &version()).hint.as_deref(),
             Some(
                 "TensorRT 8.2.1 does not know `Abc`, `Gelu`: name a plugin library that does under `plugins`, or export \
                  the model without"

@@ -2,16 +2,18 @@
 
 use std::path::Path;
 
-use nvinfer::{Builder, Error, Library, LoadError, Typing};
+use nvinfer::{Builder, Error, Library, Typing};
 use trt_wire::worker::Probe;
 use trt_wire::{Gpu, GpuSource, TensorRt};
 
-use super::library::{describe, describe_unknown, search_path};
+use super::library::{describe, search_path, unknown};
+use super::trtexec;
 
 /// Loads TensorRT and the CUDA driver.
 pub fn run(tensorrt_dir: Option<&Path>) -> Probe {
     let (tensorrt, dla_cores) = tensorrt(tensorrt_dir);
     let device = trt_cuda::device();
+    let trtexec = trtexec::find::find(tensorrt_dir, tensorrt.as_ref().ok());
     Probe {
         tensorrt,
         cuda_driver: device.as_ref().ok().map(|device| device.driver_version),
@@ -21,7 +23,7 @@ pub fn run(tensorrt_dir: Option<&Path>) -> Probe {
             source: GpuSource::Driver,
         }),
         dla_cores,
-        trtexec: None,
+        trtexec,
     }
 }
 
@@ -32,11 +34,7 @@ fn tensorrt(dir: Option<&Path>) -> (Result<TensorRt, String>, Option<u32>) {
     let library = match Library::open(&search_path(dir)) {
         Ok(library) => library,
         Err(error) => {
-            let known = match &error {
-                LoadError::UnknownVersion { path, number } => describe_unknown(path, *number),
-                _ => None,
-            };
-            return (known.ok_or_else(|| error.to_string()), None);
+            return (unknown(&error, dir).ok_or_else(|| error.to_string()), None);
         }
     };
     match canaries(&library) {

@@ -15,6 +15,8 @@ const GENERATED: &str = "Generated calibration scales using calibration cache";
 const MISMATCH: &str = "Calibration table does not match calibrator algorithm type";
 /// TensorRT ran the network on batches of the calibrator's.
 const CALIBRATED: [&str; 2] = ["Calibrated batch", "Calibration completed"];
+/// There is no calibrator, so whoever builds makes the ranges up: the options that `trtexec` prints, and TensorRT's words.
+const INVENTED: [&str; 2] = ["Calibration: Dynamic", "Calibrator is not being used"];
 /// A tensor without a scale; its name is between this and [`MISSING_END`]. The second form is that of early 8.x.
 const MISSING: [&str; 2] = ["Missing scale and zero-point for tensor ", "Missing dynamic range for tensor "];
 const MISSING_END: &str = ", expect fall back";
@@ -31,6 +33,7 @@ pub struct Proof {
     generated: bool,
     rejected: bool,
     calibrated: Option<String>,
+    invented: Option<String>,
     missing: BTreeSet<String>,
 }
 
@@ -45,6 +48,12 @@ pub enum Ignored {
     Calibrated {
         /// How that is known: a line of the log, or a call.
         sign: String,
+    },
+    /// There was no calibrator, and the ranges are made up.
+    #[error("the INT8 ranges are made up instead of those of the calibration table: the log says `{line}`")]
+    Invented {
+        /// The line of the log.
+        line: String,
     },
     /// TensorRT never looked at the table.
     #[error("TensorRT never asked for the calibration table")]
@@ -65,10 +74,12 @@ impl Ignored {
             Self::Rejected => format!(
                 "the table's header was written for exactly this TensorRT, so please report this with the log; {instead}"
             ),
-            Self::Calibrated { .. } | Self::NeverRead | Self::Unproven { .. } => format!(
-                "its INT8 ranges are not those of the table, so the engine was thrown away; please report this with \
+            Self::Calibrated { .. } | Self::Invented { .. } | Self::NeverRead | Self::Unproven { .. } => {
+                format!(
+                    "its INT8 ranges are not those of the table, so the engine was thrown away; please report this with \
                  the log; {instead}"
-            ),
+                )
+            }
         })
     }
 }
@@ -89,6 +100,9 @@ impl Proof {
             self.rejected |= line.contains(MISMATCH);
             if self.calibrated.is_none() && CALIBRATED.iter().any(|words| line.contains(words)) {
                 self.calibrated = Some(format!("its log says `{}`", line.trim()));
+            }
+            if self.invented.is_none() && INVENTED.iter().any(|words| line.contains(words)) {
+                self.invented = Some(line.trim().to_owned());
             }
             if self.missing.len() < MOST_MISSING
                 && let Some(tensor) = missing_scale(line)
@@ -119,6 +133,7 @@ impl Proof {
         match self {
             Self { rejected: true, .. } => Err(Ignored::Rejected),
             Self { calibrated: Some(sign), .. } => Err(Ignored::Calibrated { sign: sign.clone() }),
+            Self { invented: Some(line), .. } => Err(Ignored::Invented { line: line.clone() }),
             _ if !self.was_read.unwrap_or(self.read) => Err(Ignored::NeverRead),
             Self { read: false, .. } => Err(Ignored::Unproven { lacks: READING }),
             Self { generated: false, .. } => Err(Ignored::Unproven { lacks: GENERATED }),
@@ -128,7 +143,8 @@ impl Proof {
 
     /// Whether the log says that the table was refused or replaced, which explains a build that failed as well.
     pub fn contradicted(&self) -> Option<Ignored> {
-        self.used().err().filter(|ignored| matches!(ignored, Ignored::Rejected | Ignored::Calibrated { .. }))
+        let tells = |ignored: &Ignored| !matches!(ignored, Ignored::NeverRead | Ignored::Unproven { .. });
+        self.used().err().filter(tells)
     }
 }
 
@@ -158,7 +174,8 @@ mod tests {
         let calibrated = |line: &str| Ignored::Calibrated { sign: format!("its log says `{line}`") };
         let batch = "Calibrated batch 0 in 0.0107 seconds.";
         let completed = "Calibration completed in 2.31 seconds.";
-        let cases: [(&str, &[&str], Result<(), Ignored>); 11] = [
+        let invented = |line: &str| Ignored::Invented { line: line.into() };
+        let cases: [(&str, &[&str], Result<(), Ignored>); 13] = [
             ("used", &[READ, USED], Ok(())),
             ("used, as trtexec prints it", &["[03/04/2024-10:11:12] [I] [TRT] ", READ, USED], Ok(())),
             (
@@ -187,6 +204,14 @@ mod tests {
                 Err(Ignored::Rejected),
             ),
             ("calibrated on a random batch", &[batch, completed], Err(calibrated(batch))),
+            ("without a calibrator", &["Calibration: Dynamic"], Err(invented("Calibration: Dynamic"))),
+            (
+                "without a calibrator, in TensorRT's words",
+                &["Calibrator is not being used. Users must provide dynamic range for all tensors."],
+                Err(invented(
+                    "Calibrator is not being used. Users must provide dynamic range for all tensors.",
+                )),
+            ),
             ("calibrated although the table was used", &[READ, USED, completed], Err(calibrated(completed))),
         ];
         for (what, lines, expected) in cases {

@@ -4,10 +4,15 @@
 //! - `binding`: our binding's public interface, callbacks and lifetimes included, in the same versions.
 //! - `nvidia`: NVIDIA's own compiled Python bindings, in the 10 versions named there.
 //! - `plants`: slots put elsewhere on purpose, which each of the above must notice.
-//! - `runtime_only`: NVIDIA's real runtime libraries.
+//! - `real`: the builder's rows on the real TensorRT-RTX.
+//! - `runtime_only`: NVIDIA's real runtime libraries of TensorRT 10 and 11.
 //! - `evidence`: the table in `docs/evidence.md` says which of these covers which row.
 
 mod binding;
+mod evidence;
 mod nvidia;
+mod plants;
+mod real;
 mod rows;
+mod runtime_only;
 mod stage;

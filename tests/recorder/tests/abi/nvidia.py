@@ -3,8 +3,8 @@
 usage: nvidia.py MODULE ROWS   (with LD_LIBRARY_PATH, RECORDER_VERSION and RECORDER_LOG set)
 
 MODULE is the `tensorrt.so` of a wheel, loaded without the package around it, which would look for real libraries. ROWS is
-a file with the methods that this version has. Prints `absent ROW` for methods that these bindings do not offer, and what
-differs from the expectation; ends with 1 if anything did.
+a file with the methods that this version has. Prints `absent ROW` for methods that these bindings do not offer, `value
+Enum::kNAME 1` for the values compiled into them, and what differs from the expectation; ends with 1 if anything did.
 """
 
 import importlib.util
@@ -561,5 +561,14 @@ def run(logger, recorder):
         step('initLibNvInferPlugins(callback, "")', lambda: trt.init_libnvinfer_plugins(logger, ""))
 
 
+def values():
+    """The enums whose values our binding has in a table."""
+    enums = ["BuilderFlag", "TacticSource", "PreviewFeature", "HardwareCompatibilityLevel", "MemoryPoolType", "LayerType"]
+    for enum in enums:
+        for name, member in getattr(getattr(trt, enum, None), "__members__", {}).items():
+            print(f"value {enum}::k{name} {int(member)}")
+
+
 main()
+values()
 sys.exit(1 if wrong else 0)

@@ -1,7 +1,9 @@
 //! NVIDIA's own compiled Python bindings on the recorder: this is what makes the slot table NVIDIA's and not ours.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+
+use nvinfer::{BuilderFlag, HardwareCompatibility, LayerKind, MemoryPool, PreviewFeature, TacticSource};
 
 use recorder::golden::Version;
 
@@ -31,16 +33,16 @@ fn wheel(version: &str) -> Option<(PathBuf, PathBuf)> {
     module.is_file().then_some((python.into(), module))
 }
 
-/// Drives a version's bindings; `None` if they are not here, else whether every call went where it was meant to.
+/// Drives a version's bindings; `None` if they are not here. Else the lines that the script printed, or what went elsewhere
+/// than it was meant to.
 pub fn drive(number: i32, plants: &str) -> Option<(Stage, Result<Vec<String>, String>)> {
     let (_, name) = WHEELS.iter().find(|(known, _)| *known == number)?;
     let (python, module) = wheel(name)?;
     let stage = Stage::new(number, plants);
     let output = stage.command(python).arg(SCRIPT).arg(module).arg(stage.path().join("rows")).output();
     let output = output.expect("a Python process");
-    let absent = |line: &str| line.strip_prefix("absent ").map(str::to_string);
     let result = match output.status.success() {
-        true => Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(absent).collect()),
+        true => Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_string).collect()),
         false => Err(text(&output)),
     };
     Some((stage, result))
@@ -98,4 +100,46 @@ fn nvidias_own_bindings_delete_every_object_that_they_own() {
             assert!(log.lines().any(|line| line == format!("~{class}")), "{} has no ~{class}", stage.version);
         }
     }
+}
+
+/// Python's spelling is not always that of the headers.
+fn plain(name: &str) -> String {
+    name.replace('_', "")
+}
+
+#[test]
+fn nvidias_own_bindings_have_the_enum_values_of_our_table() {
+    for (number, _) in WHEELS {
+        let Some((stage, result)) = drive(number, "") else {
+            return skip("no Python bindings of TensorRT");
+        };
+        let (lines, version) =
+            (result.expect("a clean run"), nvinfer::Version::from_number(number).expect("known"));
+        let value = |line: &String| {
+            let (name, value) = line.strip_prefix("value ")?.split_once(' ')?;
+            Some((plain(name), value.parse::<i32>().ok()?))
+        };
+        let theirs: BTreeMap<String, i32> = lines.iter().filter_map(value).collect();
+        let mut compared = 0;
+        for (name, ours) in our_values(version) {
+            let found = theirs.get(&plain(name)).copied();
+            // The table has of RTX what is used there, so values may be missing, but none may differ.
+            if ours.is_some() || !stage.version.is_rtx() {
+                assert_eq!(ours, found, "{name} in {}", stage.version);
+                compared += 1;
+            }
+        }
+        eprintln!("{}: {compared} enum values, present or absent, as in NVIDIA's bindings", stage.version);
+        assert!(compared > 15);
+    }
+}
+
+/// Every value of our table, `None` where the version has none.
+fn our_values(version: nvinfer::Version) -> Vec<(&'static str, Option<i32>)> {
+    macro_rules! all {
+        ($($enum:ident)*) => {
+            [$($enum::ALL.iter().map(|e| (e.name(), e.value(version).ok())).collect::<Vec<_>>()),*].concat()
+        };
+    }
+    all!(BuilderFlag TacticSource PreviewFeature HardwareCompatibility MemoryPool LayerKind)
 }

@@ -1,5 +1,6 @@
 //! The real worker, with a job of each kind.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -77,34 +78,17 @@ impl Rtx {
     ) -> Result<Built, Failure> {
         let dims = dims.to_vec();
         let range = ShapeRange { min: dims.clone(), opt: dims.clone(), max: dims };
-        let plan = BuildPlan {
-            precision: match kind {
-                Kind::Fp32 => Precision::Fp32,
-                Kind::Fp16 => Precision::Fp16,
-                Kind::Int8 | Kind::Mixed => Precision::Int8,
-            },
-            mode: if kind.is_int8() { QuantMode::Explicit } else { QuantMode::None },
-            strongly_typed: true,
-            convert_fp16: matches!(kind, Kind::Fp16 | Kind::Mixed),
-            strip_qdq: false,
-            other_layers: if kind == Kind::Mixed { Precision::Fp16 } else { Precision::Fp32 },
-            keep: vec![],
-            calibrator: None,
-            backend: Backend::Nvinfer,
-            dla: None,
-            optimization_level: None,
-            plugins: vec![],
-            runtime: None,
-            shapes: [(input.to_owned(), range)].into(),
-            workspace: None,
-            compute_capability: Some([8, 6]),
-            decisions: vec![],
-        };
+        let plan = BuildPlan { shapes: [(input.to_owned(), range)].into(), ..plan(kind) };
+        self.build_plan(model, plan, kind.is_int8().then_some(table))
+    }
+
+    /// Builds `model` by that plan.
+    pub fn build_plan(&self, model: &Path, plan: BuildPlan, table: Option<&Path>) -> Result<Built, Failure> {
         let job = BuildJob {
             tensorrt_dir: Some(self.folder.clone()),
             plugins: vec![],
             model: model.to_owned(),
-            table: kind.is_int8().then(|| table.to_owned()),
+            table: table.map(Path::to_owned),
             plan,
             tensorrt: self.tensorrt.clone(),
             timing_cache: None,
@@ -116,6 +100,33 @@ impl Rtx {
             WorkerEvent::Failed(failure) => Err(failure),
             other => panic!("{other:?}"),
         }
+    }
+}
+
+/// The plan for that kind, of a network with fixed shapes.
+pub fn plan(kind: Kind) -> BuildPlan {
+    BuildPlan {
+        precision: match kind {
+            Kind::Fp32 => Precision::Fp32,
+            Kind::Fp16 => Precision::Fp16,
+            Kind::Int8 | Kind::Mixed => Precision::Int8,
+        },
+        mode: if kind.is_int8() { QuantMode::Explicit } else { QuantMode::None },
+        strongly_typed: true,
+        convert_fp16: matches!(kind, Kind::Fp16 | Kind::Mixed),
+        strip_qdq: false,
+        other_layers: if kind == Kind::Mixed { Precision::Fp16 } else { Precision::Fp32 },
+        keep: vec![],
+        calibrator: None,
+        backend: Backend::Nvinfer,
+        dla: None,
+        optimization_level: None,
+        plugins: vec![],
+        runtime: None,
+        shapes: BTreeMap::new(),
+        workspace: None,
+        compute_capability: Some([8, 6]),
+        decisions: vec![],
     }
 }
 

@@ -8,6 +8,7 @@ mod builder;
 mod coverage;
 mod matrix;
 mod python;
+mod qat;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -90,7 +91,8 @@ impl Case {
             let shape = self.dims().replace('x', ",");
             let [mean, std] = self.normal;
             let options = ["--shape", &shape, "--mean", mean, "--std", std, "--varying"];
-            python.compare(model, &composed, &options[..options.len() - usize::from(!self.varying)])
+            let options = &options[..options.len() - usize::from(!self.varying)];
+            python.compare(model, &composed, options).into_values().reduce(f32::min).expect("an output")
         });
         if let Some(cosine) = cosine {
             let least = self.least[Kind::ALL.iter().position(|&other| other == kind).expect("all kinds")];

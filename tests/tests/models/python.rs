@@ -1,5 +1,6 @@
 //! The second opinion: ONNX Runtime, and the scripts that make models.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -38,16 +39,28 @@ impl Python {
         self.run(Path::new("scripts/lib/make_models.py"), &[folder.to_str().expect("plain paths"), name]);
     }
 
-    /// Runs both models on pictures; of all outputs the least cosine, or share of integers that agree.
-    pub fn compare(&self, original: &Path, other: &Path, options: &[&str]) -> f32 {
+    /// Quantizes `model` with ONNX Runtime in one of the ways of users, on pictures.
+    pub fn quantize(&self, model: &Path, out: &Path, style: &str) {
+        let [model, out] = [model, out].map(|path| path.to_str().expect("plain paths"));
+        self.check(&["qat", model, out, "--style", style, "--count", "4"]);
+    }
+
+    /// Runs both models on pictures; of each output the cosine, or the share of integers that agree.
+    pub fn compare(&self, original: &Path, other: &Path, options: &[&str]) -> BTreeMap<String, f32> {
         let [original, other] = [original, other].map(|path| path.to_str().expect("plain paths"));
+        let output = self.check(&[&["compare", original, other, "--count", "4"], options].concat());
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let result = |line: &str| {
+            let (name, number) = line.rsplit_once(' ')?;
+            Some((name.to_owned(), number.parse().ok()?))
+        };
+        text.lines().map(|line| result(line).unwrap_or_else(|| panic!("no result: {line}"))).collect()
+    }
+
+    fn check(&self, arguments: &[&str]) -> Output {
         let photos =
             env::var("TRT_TEST_PHOTOS").map(|folder| vec!["--photos".to_owned(), folder]).unwrap_or_default();
         let photos: Vec<&str> = photos.iter().map(String::as_str).collect();
-        let arguments = [&["compare", original, other, "--count", "4"], options, &photos].concat();
-        let output = self.run(Path::new("crates/onnx/tests/check_quantized.py"), &arguments);
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let cosines = text.lines().filter_map(|line| line.rsplit_once(' ')?.1.parse::<f32>().ok());
-        cosines.reduce(f32::min).unwrap_or_else(|| panic!("no cosine in: {text}"))
+        self.run(Path::new("crates/onnx/tests/check_quantized.py"), &[arguments, &photos].concat())
     }
 }

@@ -17,19 +17,20 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use trt_wire::worker::{Job, Probe, WorkerEvent};
-use trt_wire::{DeviceFacts, Failure, Gpu, GpuSource, RuntimeName};
+use trt_wire::{DeviceFacts, Failure, Gpu, GpuSource, RuntimeName, TensorRt};
 
 use crate::config::{Config, Runtime};
 use crate::supervise;
+use crate::worker::trtexec::find;
 
-/// Gathers facts, and remembers what the agent's own worker found until the library's file changes.
+/// Gathers facts, and remembers what the agent's own worker found until the library's file or that of `trtexec` changes.
 ///
 /// What a worker of the configuration says is asked anew each time: its library may be a container's, whose changes
 /// cannot be seen from here.
 #[derive(Debug)]
 pub struct Gatherer {
     config: Arc<Config>,
-    kept: Mutex<BTreeMap<Option<RuntimeName>, (FileStamp, Probe)>>,
+    kept: Mutex<BTreeMap<Option<RuntimeName>, (Stamp, Probe)>>,
 }
 
 /// Enough of a file to see that it was replaced.
@@ -37,10 +38,18 @@ pub struct Gatherer {
 struct FileStamp(u64, u64, i64, u64);
 
 impl FileStamp {
-    fn of(path: &str) -> Option<Self> {
+    fn of(path: &Path) -> Option<Self> {
         let meta = fs::metadata(path).ok()?;
         Some(Self(meta.dev(), meta.ino(), meta.mtime(), meta.len()))
     }
+}
+
+/// The library's file, and that of the first `trtexec`, which may be installed and replaced by itself.
+type Stamp = (FileStamp, Option<FileStamp>);
+
+fn stamp(tensorrt: &TensorRt, runtime: &Runtime) -> Option<Stamp> {
+    let trtexec = find::first(runtime.tensorrt_dir.as_deref(), tensorrt);
+    Some((FileStamp::of(tensorrt.library.as_ref())?, trtexec.and_then(|path| FileStamp::of(&path))))
 }
 
 impl Gatherer {
@@ -103,14 +112,14 @@ impl Gatherer {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((stamp, probe)) = kept.get(&name.cloned())
             && let Ok(found) = &probe.tensorrt
-            && FileStamp::of(&found.library).as_ref() == Some(stamp)
+            && self::stamp(found, runtime).as_ref() == Some(stamp)
         {
             return probe.clone();
         }
         let probe = ask(runtime);
         // What failed may work the next time: the driver may come up later than the agent.
         let stamp = match (&probe.tensorrt, &probe.gpu) {
-            (Ok(found), Ok(_)) => FileStamp::of(&found.library),
+            (Ok(found), Ok(_)) => self::stamp(found, runtime),
             _ => None,
         };
         match stamp {

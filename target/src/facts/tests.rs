@@ -60,3 +60,37 @@ fn a_worker_of_the_configuration_is_asked_anew_each_time() {
         assert_eq!(gatherer.gather(None).unwrap().tensorrt.unwrap().version, version);
     }
 }
+
+#[test]
+fn a_library_or_a_trtexec_that_came_or_changed_is_seen() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let write = |name: &str, text: &str| {
+        fs::create_dir_all(at(name).parent().unwrap()).unwrap();
+        fs::write(at(name), text).unwrap();
+        fs::set_permissions(at(name), fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let runtime = Runtime { tensorrt_dir: Some(at("lib")), worker: vec![] };
+    let tensorrt = TensorRt {
+        product: trt_wire::TensorRtProduct::TensorRt,
+        version: [8, 6, 2],
+        library: at("lib/libnvinfer.so.8").display().to_string(),
+        is_known: true,
+    };
+    let now = || stamp(&tensorrt, &runtime);
+    assert_eq!(now(), None, "there is no library");
+    let mut seen = vec![];
+    for (name, text) in [
+        ("lib/libnvinfer.so.8", "a"),
+        ("bin/trtexec", "a"),
+        ("bin/trtexec", "ab"),
+        ("lib/libnvinfer.so.8", "ab"),
+    ] {
+        write(name, text);
+        assert!(now().is_some() && now() == now());
+        seen.push(now());
+    }
+    seen.dedup();
+    assert_eq!(seen.len(), 4);
+}

@@ -12,7 +12,7 @@ mod parse;
 mod probe;
 mod run;
 mod timing;
-mod trtexec;
+pub mod trtexec;
 mod words;
 
 use std::fs::File;

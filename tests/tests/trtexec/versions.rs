@@ -96,6 +96,19 @@ fn a_version_that_the_agent_does_not_know_is_built_from_qdq_by_its_trtexec() {
 }
 
 #[test]
+fn tensorrt_9_has_calibrators_and_only_its_trtexec_can_be_used() {
+    let tensorrt = TensorRt::without_library(9300);
+    tensorrt.behaves(
+        "help() { echo '  --onnx=<file> --saveEngine=<file> --int8 --fp16 --calib=<file> --skipInference'; }",
+    );
+    let device = tensorrt.device();
+    let host = host(&device, &INT8.replace("    backend: trtexec\n", ""));
+    says(&host.run(&["push", "here"]).ok().stdout, &["int8, implicit, TensorRT 9.3.0", "active"]);
+    assert!(tensorrt.read("bin/table").starts_with("TRT-9300-EntropyCalibration2\n"));
+    says(&log(&device), &["Generated calibration scales"]);
+}
+
+#[test]
 fn an_option_that_a_newer_version_has_lost_is_named() {
     let tensorrt = TensorRt::without_library(120_001);
     let device = tensorrt.device();

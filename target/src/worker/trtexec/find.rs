@@ -32,6 +32,13 @@ pub fn find(tensorrt_dir: Option<&Path>, tensorrt: Option<&TensorRt>) -> Option<
     })
 }
 
+/// The first `trtexec` there is, of whatever version; it is not run.
+pub fn first(tensorrt_dir: Option<&Path>, tensorrt: &TensorRt) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_rtx = tensorrt.product == TensorRtProduct::Rtx;
+    if is_rtx { None } else { candidates(tensorrt_dir, &path).into_iter().next() }
+}
+
 /// Every place where one is, the most likely first.
 fn candidates(tensorrt_dir: Option<&Path>, path: &OsStr) -> Vec<PathBuf> {
     let beside = tensorrt_dir.into_iter().flat_map(|dir| {

@@ -122,8 +122,11 @@ mod tests {
     use super::super::layers::network;
     use super::*;
 
-    /// Layer, whether it computes in FP32, outputs in FP32; and the names that were not found.
-    fn of(lines: &[&str], keep: &[&str]) -> (Vec<(usize, bool, Vec<usize>)>, Vec<String>) {
+    /// Layer, whether it computes in FP32, outputs in FP32.
+    type Found = (usize, bool, Vec<usize>);
+
+    /// What is found, and the names that were not.
+    fn of(lines: &[&str], keep: &[&str]) -> (Vec<Found>, Vec<String>) {
         let keep: Vec<String> = keep.iter().map(|&name| name.into()).collect();
         let (constraints, unmatched) = constraints(&network(lines), &keep);
         (

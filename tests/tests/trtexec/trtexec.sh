@@ -1,10 +1,11 @@
 #!/bin/sh
 # A SIMULATED trtexec: it prints what NVIDIA's prints, calibrates where that would, and builds nothing.
 # `behaviour` beside it redefines its functions; `version` holds the number in its banner.
+# shellcheck disable=SC2034 # what the functions may use
 here=$(dirname "$0")
 version=$(cat "$here/version")
 line="$0 $*"
-int8= calib= onnx= engine= cache=
+int8='' calib='' onnx='' engine='' cache=''
 for word; do
     case $word in
     --onnx=*) onnx=${word#*=} ;;
@@ -40,6 +41,7 @@ table() {
     if [ -z "$calib" ]; then say I "[TRT] Calibrator is not being used."; return 0; fi
     if [ -r "$calib" ]; then read_table "$calib"; else calibrate; fi
 }
+# shellcheck disable=SC2059 # the format is the byte
 byte() { printf "\\$(printf %o "$1")"; }
 # Tag, serialization version, what nobody knows, TensorRT's version, and the rest.
 plan() {

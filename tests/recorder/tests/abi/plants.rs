@@ -20,7 +20,7 @@ const PLANTS: [(i32, &str, Option<&str>); 12] = [
     (8601, "VExecutionContext::setTensorAddress=33", None),
     (110000, "VLayer::getNbInputs=7", None),
     (8601, "VTensor::getType=5", None),
-    (10400, "IParser::getNbErrors=7", None),
+    (10400, "IParser::parseFromFile=4", None),
     (101303, "IParserError::nodeName=7", None),
 ];
 

@@ -17,7 +17,8 @@ fn the_arm64_agent_is_installed_and_builds_with_the_real_arm64_tensorrt_rtx() {
     host.write("net.onnx", models::convolutions(32, 96, 3));
     models::photographs(&host.path("photos"), 8);
     sim.fleet(&host, &NET.replace("PRECISION", "int8"), &[]);
-    let copied = Command::new("cp").arg("-r").arg(module_root("orin-nano")).arg(sim.path("home/facts")).status();
+    let copied =
+        Command::new("cp").arg("-r").arg(module_root("orin-nano")).arg(sim.path("home/facts")).status();
     assert!(copied.expect("cp").success());
 
     sim.install_with(

@@ -113,3 +113,15 @@ need_arm64_tensorrt_rtx() {
     rm "$folder.new"/*.whl
     mv "$folder.new" "$folder"
 }
+
+# A clang and a libclang for tools/: the clang inside zig and a PyPI package, since Debian's are half a gigabyte. Sets
+# CLANG and LIBCLANG_PATH.
+need_clang() {
+    need_zig
+    need_pip libclang==18.1.1
+    CLANG=$CROSS/clang
+    printf '#!/bin/sh\nexec %q -m ziglang clang "$@"\n' "$CROSS/zig/bin/python" >"$CLANG"
+    chmod +x "$CLANG"
+    LIBCLANG_PATH=$("$VENV/bin/python" -c 'import clang, os; print(os.path.join(clang.__path__[0], "native"))')
+    export CLANG LIBCLANG_PATH
+}

@@ -1,8 +1,9 @@
 //! What builds: TensorRT's own interface, or the `trtexec` beside it.
 
-use trt_wire::{Backend, BackendChoice, Decision, DeviceFacts, TensorRt, TensorRtProduct};
+use trt_wire::{Backend, BackendChoice, Decision, DeviceFacts, TensorRt, TensorRtProduct, Trtexec};
 
 use crate::PlanError;
+use crate::error::TrtexecThere;
 
 /// The oldest TensorRT that anything here works with.
 const OLDEST: [u32; 3] = [8, 0, 0];
@@ -24,35 +25,35 @@ pub(crate) fn choose(
     if !is_rtx && tensorrt.version < OLDEST {
         return Err(PlanError::TooOld { tensorrt: tensorrt.to_string() });
     }
-    let because = match asked {
-        BackendChoice::Auto | BackendChoice::Nvinfer if tensorrt.is_known => return Ok(Backend::Nvinfer),
-        BackendChoice::Auto if !is_rtx && device.trtexec.is_some() => {
-            format!("this agent does not know the interface of {tensorrt}")
+    let unknown = |trtexec| PlanError::UnknownTensorRt { tensorrt: tensorrt.to_string(), trtexec };
+    let (trtexec, because) = match (asked, &device.trtexec) {
+        (BackendChoice::Auto | BackendChoice::Nvinfer, _) if tensorrt.is_known => {
+            return Ok(Backend::Nvinfer);
         }
-        BackendChoice::Auto | BackendChoice::Nvinfer => {
-            return Err(PlanError::UnknownTensorRt {
-                tensorrt: tensorrt.to_string(),
-                trtexec_would: !is_rtx && device.trtexec.is_some(),
-                is_rtx,
-            });
-        }
-        BackendChoice::Trtexec if is_rtx => {
+        (BackendChoice::Trtexec, _) if is_rtx => {
             return Err(PlanError::TrtexecWithRtx { tensorrt: tensorrt.to_string() });
         }
-        BackendChoice::Trtexec => "the model says `backend: trtexec`".into(),
-    };
-    let trtexec = device.trtexec.as_ref().ok_or(PlanError::NoTrtexec)?;
-    match trtexec.version {
-        Some(version) if version != tensorrt.version => {
-            let [major, minor, patch] = version;
-            return Err(PlanError::TrtexecDiffers {
-                path: trtexec.path.clone(),
-                version: format!("{major}.{minor}.{patch}"),
-                tensorrt: tensorrt.to_string(),
-            });
+        (_, _) if is_rtx => return Err(unknown(TrtexecThere::NotForRtx)),
+        (BackendChoice::Trtexec, None) => return Err(PlanError::NoTrtexec),
+        (BackendChoice::Trtexec, Some(trtexec)) => (trtexec, "the model says `backend: trtexec`".into()),
+        (_, None) => return Err(unknown(TrtexecThere::Absent)),
+        (BackendChoice::Nvinfer, Some(trtexec)) if differs(trtexec, tensorrt).is_some() => {
+            return Err(unknown(TrtexecThere::Differs));
         }
-        _ => decisions.push(Decision { what: format!("`{}` builds the engine", trtexec.path), because }),
+        (BackendChoice::Nvinfer, Some(_)) => return Err(unknown(TrtexecThere::Fits)),
+        (BackendChoice::Auto, Some(trtexec)) => {
+            (trtexec, format!("this agent does not know the interface of {tensorrt}"))
+        }
+    };
+    if let Some([major, minor, patch]) = differs(trtexec, tensorrt) {
+        return Err(PlanError::TrtexecDiffers {
+            path: trtexec.path.clone(),
+            version: format!("{major}.{minor}.{patch}"),
+            tensorrt: tensorrt.to_string(),
+            is_known: tensorrt.is_known,
+        });
     }
+    decisions.push(Decision { what: format!("`{}` builds the engine", trtexec.path), because });
     if trtexec.version.is_none() {
         decisions.push(Decision {
             what: format!("`{}` is taken for a part of {tensorrt}", trtexec.path),
@@ -60,6 +61,11 @@ pub(crate) fn choose(
         });
     }
     Ok(Backend::Trtexec)
+}
+
+/// The version of a `trtexec` whose engines this library would not load.
+fn differs(trtexec: &Trtexec, tensorrt: &TensorRt) -> Option<[u32; 3]> {
+    trtexec.version.filter(|version| *version != tensorrt.version)
 }
 
 /// Refuses an optimization level that this TensorRT does not have.

@@ -1,21 +1,25 @@
 //! Why there is no plan, and what would make one.
 
-use trt_wire::{Dims, OnUnsupported, Precision};
+use trt_wire::{Dims, OnUnsupported, Precision, RuntimeName};
 
 /// No plan satisfies what was asked on this device.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// The device has no TensorRT that the agent can use.
-    #[error("the device has no usable TensorRT: {reason}")]
+    #[error("{} has no usable TensorRT: {reason}", place(runtime.as_ref()))]
     NoTensorRt {
-        /// The agent's own finding, with the names it tried.
+        /// The agent's own finding, with the names it tried, or how its worker ended.
         reason: String,
+        /// The place to build in that the model names.
+        runtime: Option<RuntimeName>,
     },
     /// The GPU is unknown.
-    #[error("the device's GPU is unknown: {reason}")]
+    #[error("{} sees no GPU: {reason}", place(runtime.as_ref()))]
     NoGpu {
         /// The agent's own finding.
         reason: String,
+        /// The place to build in that the model names.
+        runtime: Option<RuntimeName>,
     },
     /// `build-for` with a TensorRT that builds only for the GPU it runs on.
     #[error("{tensorrt} builds only for the GPU it runs on, and no CUDA driver answers")]
@@ -29,12 +33,14 @@ pub enum PlanError {
         /// The precision asked for.
         asked: Precision,
     },
-    /// INT8 on a GPU without INT8 instructions, and nothing else is allowed or possible.
+    /// INT8 on a GPU or with a TensorRT that has none, and nothing else is allowed or possible.
     #[error("INT8 was asked for, but {because}")]
     NoInt8 {
-        /// Which GPU.
+        /// Which GPU, or which TensorRT.
         because: String,
-        /// The ONNX holds Q/DQ nodes, which such GPUs cannot run at all.
+        /// A newer TensorRT-RTX would build INT8 here.
+        newer_rtx: bool,
+        /// The ONNX holds Q/DQ nodes, which cannot run there at all.
         has_qdq: bool,
         /// What `on-unsupported` said.
         chosen: OnUnsupported,
@@ -77,14 +83,12 @@ pub enum PlanError {
         tensorrt: String,
     },
     /// A library version whose interface the agent does not know, and nothing else that builds.
-    #[error("the agent does not know the interface of {tensorrt}{}", no_trtexec(*trtexec_would, *is_rtx))]
+    #[error("the agent does not know the interface of {tensorrt}{}", trtexec.words())]
     UnknownTensorRt {
         /// The library found.
         tensorrt: String,
-        /// There is a `trtexec`, but the model says `backend: nvinfer`.
-        trtexec_would: bool,
-        /// There is no `trtexec` for this product.
-        is_rtx: bool,
+        /// What there is beside it.
+        trtexec: TrtexecThere,
     },
     /// `backend: trtexec` where there is none.
     #[error("`backend: trtexec` was asked for, and the device has no `trtexec`")]
@@ -104,6 +108,8 @@ pub enum PlanError {
         version: String,
         /// The library found.
         tensorrt: String,
+        /// The agent knows the library's interface, and needs no `trtexec`.
+        is_known: bool,
     },
     /// A DLA where there is none.
     #[error("`dla` was asked for, and {module} has no DLA: {because}")]
@@ -180,17 +186,49 @@ pub enum PlanError {
     },
 }
 
+/// The `trtexec` beside a library whose interface the agent does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrtexecThere {
+    /// It would build, but the model says `backend: nvinfer`.
+    Fits,
+    /// It is of another version.
+    Differs,
+    /// There is none.
+    Absent,
+    /// There is none for TensorRT-RTX.
+    NotForRtx,
+}
+
+impl TrtexecThere {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Fits => ", and the model says `backend: nvinfer`",
+            Self::Differs => ", and the device's `trtexec` is of another version",
+            Self::Absent => ", and the device has no `trtexec`",
+            Self::NotForRtx => "",
+        }
+    }
+}
+
 impl PlanError {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::NoTensorRt { runtime: Some(runtime), .. } => format!(
+                "mend `runtimes.{runtime}` in the agent's configuration (`trt-agent facts --runtime {runtime}` on the \
+                 device asks it), or leave `runtime` out of the model"
+            ),
             Self::NoTensorRt { .. } => {
-                "install JetPack's TensorRT on the device, or name its folder in `tensorrt-dir` of the agent's \
-                 configuration"
+                "`trt-deploy doctor` says what to do on the device: install TensorRT, or mend the `tensorrt-dir` or \
+                 `worker` of the agent's configuration if it has one"
                     .into()
             }
+            Self::NoGpu { runtime: Some(runtime), .. } => format!(
+                "see that the `worker` of `runtimes.{runtime}` in the agent's configuration gets the GPU, as with \
+                 `docker run --runtime nvidia`"
+            ),
             Self::NoGpu { .. } => {
-                "check the CUDA driver on the device; TensorRT-RTX can build without a GPU if the agent's \
+                "`trt-deploy doctor` says what to do on the device; TensorRT-RTX can build without a GPU if the agent's \
                  configuration says for which one in `build-for`"
                     .into()
             }
@@ -198,6 +236,11 @@ impl PlanError {
                 "check the CUDA driver on the device, and remove `build-for` from the agent's configuration".into()
             }
             Self::QdqNeedsInt8 { .. } => "set `precision: int8`, or export the model without Q/DQ nodes".into(),
+            Self::NoInt8 { newer_rtx: true, .. } => {
+                "set `precision: fp16`, or `on-unsupported: fp16` to have it built only where INT8 cannot be; or install \
+                 TensorRT-RTX 1.7"
+                    .into()
+            }
             Self::NoInt8 { has_qdq: true, .. } => {
                 "set `on-unsupported: fp16` for this model to have its Q/DQ nodes taken out on such devices".into()
             }
@@ -218,28 +261,38 @@ impl PlanError {
             }
             Self::OtherLayers => "set `other-layers: fp16` or `other-layers: fp32`".into(),
             Self::Level { .. } => "set `optimization-level` to a number from 0 to 5, or leave it out".into(),
-            Self::NoLevels { .. } => "leave `optimization-level` out for this device".into(),
+            Self::NoLevels { .. } => own_entry("leave `optimization-level` out of the model"),
             Self::TooOld { .. } => "install JetPack 4.6 or later on the device".into(),
-            Self::UnknownTensorRt { trtexec_would: true, .. } => {
+            Self::UnknownTensorRt { trtexec: TrtexecThere::Fits, .. } => {
                 "set `backend: auto`, and the device's `trtexec` will build".into()
             }
-            Self::UnknownTensorRt { is_rtx: true, .. } => {
-                "install a newer agent with `trt-deploy agent install`, or a TensorRT-RTX that this one knows".into()
+            Self::UnknownTensorRt { trtexec: TrtexecThere::Differs, .. } => {
+                "install the `libnvinfer-bin` of the device's TensorRT and set `backend: auto`, or install a newer \
+                 agent with `trt-deploy agent install`"
+                    .into()
             }
-            Self::UnknownTensorRt { .. } => {
+            Self::UnknownTensorRt { trtexec: TrtexecThere::Absent, .. } => {
                 "install `trtexec` on the device (package `libnvinfer-bin`), or a newer agent with \
                  `trt-deploy agent install`"
                     .into()
             }
+            Self::UnknownTensorRt { trtexec: TrtexecThere::NotForRtx, .. } => {
+                "install a newer agent with `trt-deploy agent install`, or a TensorRT-RTX that this one knows".into()
+            }
             Self::NoTrtexec => {
                 "install it on the device (package `libnvinfer-bin`), or set `backend: auto`".into()
             }
-            Self::TrtexecWithRtx { .. } => "set `backend: auto` for this device".into(),
-            Self::TrtexecDiffers { .. } => {
+            Self::TrtexecWithRtx { .. } => own_entry("set `backend: auto`"),
+            Self::TrtexecDiffers { is_known: true, .. } => {
                 "install the `libnvinfer-bin` of the device's TensorRT, or set `backend: nvinfer`".into()
             }
-            Self::NoDla { .. } => "leave `dla` out for this device".into(),
-            Self::DlaCore { .. } => "set `dla: 0`, or leave it out for this device".into(),
+            // `backend: nvinfer` would be refused in turn.
+            Self::TrtexecDiffers { is_known: false, .. } => {
+                "install the `libnvinfer-bin` of the device's TensorRT, or a newer agent with `trt-deploy agent install`"
+                    .into()
+            }
+            Self::NoDla { .. } => own_entry("leave `dla` out of the model"),
+            Self::DlaCore { .. } => own_entry("set `dla: 0`, or leave it out of the model"),
             Self::DlaFp32 => "set `precision: fp16` or `int8`, or leave `dla` out".into(),
             Self::DlaQdq { .. } => {
                 "leave `dla` out, or export the model without Q/DQ nodes and calibrate it".into()
@@ -259,10 +312,14 @@ impl PlanError {
     }
 }
 
-fn no_trtexec(there_is_one: bool, is_rtx: bool) -> &'static str {
-    match (there_is_one, is_rtx) {
-        (true, _) => ", and the model says `backend: nvinfer`",
-        (false, true) => "",
-        (false, false) => ", and the device has no `trtexec`",
-    }
+/// A model is built alike on all devices that get it.
+fn own_entry(change: &str) -> String {
+    format!(
+        "{change}; where other devices are to keep it, give this one an entry of its own among the models"
+    )
+}
+
+/// Who lacks something: the device, or a place to build in on it.
+fn place(runtime: Option<&RuntimeName>) -> String {
+    runtime.map_or_else(|| "the device".into(), |runtime| format!("the runtime `{runtime}` of the device"))
 }

@@ -8,16 +8,17 @@
 mod backend;
 mod dla;
 mod error;
+mod keep;
 mod precision;
 mod shapes;
 mod typing;
 
-pub use error::PlanError;
+pub use error::{PlanError, TrtexecThere};
 pub use precision::has_fast_int8;
 
 use trt_wire::{
-    BuildPlan, BuildSpec, Decision, DeviceFacts, Gpu, GpuSource, ModelSummary, OnUnsupported, Precision,
-    TensorRt, TensorRtProduct,
+    Backend, BackendChoice, BuildPlan, BuildSpec, Decision, DeviceFacts, Gpu, GpuSource, ModelSummary,
+    OnUnsupported, Precision, TensorRt, TensorRtProduct,
 };
 
 use precision::Question;
@@ -25,7 +26,10 @@ use typing::Typing;
 
 /// What can be said of a plan without a device: whether `model` can be built as asked anywhere.
 pub fn check(model: &ModelSummary, has_table: bool, spec: &BuildSpec) -> Result<(), PlanError> {
-    shapes::profile(&model.inputs, &spec.shapes)?;
+    let shapes = shapes::profile(&model.inputs, &spec.shapes)?;
+    if spec.dla.is_some() {
+        dla::check(spec.precision, &shapes)?;
+    }
     if model.has_qdq && spec.precision != Precision::Int8 {
         return Err(PlanError::QdqNeedsInt8 { asked: spec.precision });
     }
@@ -57,9 +61,11 @@ pub fn plan(
 ) -> Result<BuildPlan, PlanError> {
     check(model, table.is_some(), spec)?;
     let shapes = shapes::profile(&model.inputs, &spec.shapes)?;
-    let tensorrt =
-        device.tensorrt.as_ref().map_err(|reason| PlanError::NoTensorRt { reason: reason.clone() })?;
-    let gpu = device.gpu.as_ref().map_err(|reason| PlanError::NoGpu { reason: reason.clone() })?;
+    let tensorrt = usable(device)?;
+    let gpu = device
+        .gpu
+        .as_ref()
+        .map_err(|reason| PlanError::NoGpu { reason: reason.clone(), runtime: device.runtime.clone() })?;
     let mut decisions = Vec::new();
     let backend = backend::choose(spec.backend, tensorrt, device, &mut decisions)?;
     backend::check_level(spec.optimization_level, tensorrt)?;
@@ -92,6 +98,18 @@ pub fn plan(
     }
     plan.decisions = decisions;
     Ok(plan)
+}
+
+/// What builds on this device where the model leaves that open, or why nothing can: what `doctor` asks, so that it cannot
+/// call good what a push refuses.
+pub fn builder(device: &DeviceFacts) -> Result<Backend, PlanError> {
+    backend::choose(BackendChoice::Auto, usable(device)?, device, &mut Vec::new())
+}
+
+fn usable(device: &DeviceFacts) -> Result<&TensorRt, PlanError> {
+    let none =
+        |reason: &String| PlanError::NoTensorRt { reason: reason.clone(), runtime: device.runtime.clone() };
+    device.tensorrt.as_ref().map_err(none)
 }
 
 /// RTX can build for a GPU that is not there; TensorRT cannot.

@@ -2,10 +2,11 @@
 
 use trt_wire::{
     Backend, BuildSpec, CalibratorClass, Decision, Gpu, ModelSummary, OnUnsupported, Precision, QuantMode,
-    TensorRt,
+    TensorRt, TensorRtProduct,
 };
 
 use crate::PlanError;
+use crate::keep;
 use crate::typing::Typing;
 
 /// Whether GPUs of this compute capability have INT8 instructions (8-bit dot products): 6.1, and 7.0 and above.
@@ -15,6 +16,10 @@ use crate::typing::Typing;
 pub fn has_fast_int8(compute_capability: [u32; 2]) -> bool {
     compute_capability == [6, 1] || compute_capability >= [7, 0]
 }
+
+/// The first TensorRT-RTX that builds INT8. Before it, convolutions between Q/DQ nodes end in a failed check of its own
+/// (`docs/models.md`).
+const FIRST_RTX_WITH_INT8: [u32; 3] = [1, 7, 0];
 
 /// What was asked and what is there, for the decisions of this module.
 pub(crate) struct Question<'a> {
@@ -59,7 +64,7 @@ impl Question<'_> {
             keep: if precision == Precision::Fp32 { Vec::new() } else { self.spec.keep.clone() },
         };
         self.explain_others(&numbers, decisions);
-        self.explain_keep(&numbers, decisions);
+        keep::explain(&numbers, self.tensorrt, self.backend, decisions);
         Ok(numbers)
     }
 
@@ -67,14 +72,13 @@ impl Question<'_> {
         Typing::of(self.tensorrt)
     }
 
-    /// The precision the engine gets: what was asked, unless the GPU cannot and the user allowed another.
+    /// The precision the engine gets: what was asked, unless the device cannot and the user allowed another.
     fn precision(&self, decisions: &mut Vec<Decision>) -> Result<Precision, PlanError> {
-        let (spec, gpu, has_qdq) = (self.spec, self.gpu, self.model.has_qdq);
-        if spec.precision != Precision::Int8 || has_fast_int8(gpu.compute_capability) {
-            return Ok(spec.precision);
-        }
-        let [major, minor] = gpu.compute_capability;
-        let because = format!("{} (compute capability {major}.{minor}) has no INT8 instructions", gpu.name);
+        let (spec, has_qdq) = (self.spec, self.model.has_qdq);
+        let because = match self.no_int8() {
+            Some(because) if spec.precision == Precision::Int8 => because,
+            _ => return Ok(spec.precision),
+        };
         match spec.on_unsupported {
             OnUnsupported::Fp16 => {
                 let what = "FP16 is built instead of INT8".into();
@@ -92,8 +96,23 @@ impl Question<'_> {
                 });
                 Ok(Precision::Int8)
             }
-            chosen => Err(PlanError::NoInt8 { because, has_qdq, chosen }),
+            chosen => Err(PlanError::NoInt8 { because, newer_rtx: self.is_old_rtx(), has_qdq, chosen }),
         }
+    }
+
+    /// Why there is no INT8 on this device, if there is none.
+    fn no_int8(&self) -> Option<String> {
+        let [major, minor] = self.gpu.compute_capability;
+        if !has_fast_int8([major, minor]) {
+            let gpu = &self.gpu.name;
+            return Some(format!("{gpu} (compute capability {major}.{minor}) has no INT8 instructions"));
+        }
+        let tensorrt = self.tensorrt;
+        self.is_old_rtx().then(|| format!("{tensorrt} ends in an error of its own on INT8, which 1.7 builds"))
+    }
+
+    fn is_old_rtx(&self) -> bool {
+        self.tensorrt.product == TensorRtProduct::Rtx && self.tensorrt.version < FIRST_RTX_WITH_INT8
     }
 
     /// Where the scales come from.
@@ -138,23 +157,24 @@ impl Question<'_> {
         if mode == QuantMode::Explicit {
             return Ok(None);
         }
-        let only_entropy2 = match (self.spec.dla, self.backend) {
-            (Some(_), _) => Some("a DLA"),
-            (None, Backend::Trtexec) => Some("`trtexec`"),
-            (None, Backend::Nvinfer) => None,
-        };
-        match only_entropy2 {
-            Some(who) if own != CalibratorClass::EntropyCalibration2 => {
-                decisions.push(Decision {
-                    what: format!("the table's header says EntropyCalibration2 instead of {word}"),
-                    because: format!(
-                        "{who} accepts no other class, and scales are used as they are, whatever made them"
-                    ),
-                });
-                Ok(Some(CalibratorClass::EntropyCalibration2))
+        let why_entropy2 = match (self.spec.dla, self.backend, own) {
+            (_, _, CalibratorClass::EntropyCalibration2) => None,
+            (Some(_), ..) => Some("a DLA accepts no other class"),
+            (None, Backend::Trtexec, _) => Some("`trtexec` accepts no other class"),
+            // Why not its own class: docs/decisions/0011-legacy-tables.md
+            (None, Backend::Nvinfer, CalibratorClass::LegacyCalibration) => {
+                Some("a legacy header has no version that could be made the library's own")
             }
-            _ => Ok(Some(own)),
+            (None, Backend::Nvinfer, _) => None,
+        };
+        if let Some(why) = why_entropy2 {
+            decisions.push(Decision {
+                what: format!("the table's header says EntropyCalibration2 instead of {word}"),
+                because: format!("{why}, and scales are used as they are, whatever made them"),
+            });
+            return Ok(Some(CalibratorClass::EntropyCalibration2));
         }
+        Ok(Some(own))
     }
 
     fn explain_others(&self, numbers: &Numbers, decisions: &mut Vec<Decision>) {
@@ -176,34 +196,6 @@ impl Question<'_> {
         };
         decisions.push(Decision { what: what.into(), because });
     }
-
-    fn explain_keep(&self, numbers: &Numbers, decisions: &mut Vec<Decision>) {
-        let count = match numbers.keep.len() {
-            0 => return,
-            1 => "1 activation".to_owned(),
-            many => format!("{many} activations"),
-        };
-        let how = match (numbers.mode, self.typing()) {
-            (QuantMode::Implicit, _) => "out of INT8 by precision constraints",
-            (QuantMode::Explicit, _) => "out of INT8 and FP16: no Q/DQ nodes, no conversion",
-            // Nodes that the model has are the model's word on what is INT8.
-            (QuantMode::ModelQdq, _) => "out of FP16, but in INT8 where the model's own Q/DQ nodes say so",
-            (QuantMode::None, Typing::Flags) => "out of FP16 by precision constraints",
-            (QuantMode::None, Typing::Graph) => "out of FP16: no conversion",
-        };
-        decisions.push(Decision {
-            what: format!("{count} ({}) kept {how}", shown(&numbers.keep)),
-            because: "`keep` lists what needs higher precision".into(),
-        });
-    }
-}
-
-/// As many names as fit in a line.
-fn shown(names: &[String]) -> String {
-    const SHOWN: usize = 5;
-    let first = names[..names.len().min(SHOWN)].iter().map(|name| format!("`{name}`")).collect::<Vec<_>>();
-    let more = if names.len() > SHOWN { format!(" and {} more", names.len() - SHOWN) } else { String::new() };
-    format!("{}{more}", first.join(", "))
 }
 
 /// The class for a table's algorithm word, as its header or, for a legacy table, the host says it.

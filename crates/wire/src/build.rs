@@ -29,7 +29,7 @@ impl fmt::Display for Precision {
     }
 }
 
-/// What to do with an INT8 model on a device whose GPU has no INT8 instructions.
+/// What to do with an INT8 model on a device that has no INT8: no such instructions in its GPU, or a TensorRT-RTX before 1.7.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnUnsupported {
@@ -38,7 +38,8 @@ pub enum OnUnsupported {
     Fail,
     /// Build FP16 instead, with a decision that says so.
     Fp16,
-    /// Build INT8 all the same (TensorRT 8.x only; slower than FP16 there).
+    /// Build INT8 all the same, slower than FP16: from a calibration table, with TensorRT 8 to 10. Refused for a model with
+    /// Q/DQ nodes, and with TensorRT 11 and RTX, whose INT8 is made of such nodes.
     Int8Anyway,
 }
 
@@ -56,10 +57,11 @@ pub enum BackendChoice {
 }
 
 /// What builds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Backend {
     /// TensorRT's own interface, in the worker's process.
+    #[default]
     Nvinfer,
     /// The `trtexec` on the device; its log is read, and its exit code is not trusted.
     Trtexec,
@@ -78,6 +80,11 @@ pub enum CalibratorClass {
     EntropyCalibration,
     /// `IInt8LegacyCalibrator`.
     LegacyCalibration,
+}
+
+/// What the other layers of a stored INT8 engine run in that says nothing about it.
+fn other_layers() -> Precision {
+    Precision::Fp16
 }
 
 /// A tensor's shape; every entry is a positive number of elements.
@@ -111,20 +118,24 @@ pub struct BuildSpec {
     pub shapes: BTreeMap<String, ShapeRange>,
     /// Upper limit of TensorRT's scratch memory in bytes; TensorRT's default if absent.
     pub workspace: Option<u64>,
-    /// What to do if the GPU has no INT8 instructions.
+    /// What to do if the device has no INT8.
     pub on_unsupported: OnUnsupported,
     /// What the layers of an INT8 engine that are not INT8 run in: `Fp16` or `Fp32`.
+    #[serde(default = "other_layers")]
     pub other_layers: Precision,
     /// Activations to keep out of INT8, and out of FP16 in a converted graph, by ONNX value name. The table has no scale
     /// for them.
+    #[serde(default)]
     pub keep: Vec<String>,
     /// The DLA core to build for; layers that it cannot run go to the GPU.
     pub dla: Option<u32>,
     /// How much the builder tries, 0 to 5 (TensorRT 8.6 and later); TensorRT's default if absent.
     pub optimization_level: Option<u8>,
     /// What builds.
+    #[serde(default)]
     pub backend: BackendChoice,
     /// Plugin libraries to load before parsing, by their names in the device's configuration.
+    #[serde(default)]
     pub plugins: Vec<PluginName>,
     /// Where to build, by its name in the device's configuration; its default place if absent.
     pub runtime: Option<RuntimeName>,
@@ -190,20 +201,25 @@ pub struct BuildPlan {
     /// What is not INT8 in the graph is converted to FP16 before parsing (11.x and RTX).
     pub convert_fp16: bool,
     /// The graph's own Q/DQ nodes are taken out before parsing.
+    #[serde(default)]
     pub strip_qdq: bool,
     /// What the layers that are not INT8 run in.
+    #[serde(default = "other_layers")]
     pub other_layers: Precision,
     /// Activations to keep out of INT8 and FP16, by ONNX value name.
+    #[serde(default)]
     pub keep: Vec<String>,
     /// The class of the calibrator that returns the table; `Some` with [`QuantMode::Implicit`] only.
     pub calibrator: Option<CalibratorClass>,
     /// What builds.
+    #[serde(default)]
     pub backend: Backend,
     /// The DLA core to build for, with the GPU for what it cannot run.
     pub dla: Option<u32>,
     /// How much the builder tries.
     pub optimization_level: Option<u8>,
     /// Plugin libraries, by their names in the device's configuration.
+    #[serde(default)]
     pub plugins: Vec<PluginName>,
     /// Where to build, by its name in the device's configuration.
     pub runtime: Option<RuntimeName>,

@@ -118,10 +118,15 @@ fn the_calibrator_is_the_one_that_the_tables_header_names() {
         ("EntropyCalibration2", CalibratorClass::EntropyCalibration2),
         ("MinMaxCalibration", CalibratorClass::MinMaxCalibration),
         ("EntropyCalibration", CalibratorClass::EntropyCalibration),
-        ("Legacy", CalibratorClass::LegacyCalibration),
+        // Its own class would be handed a header that no library can tell from another's.
+        ("Legacy", CalibratorClass::EntropyCalibration2),
     ] {
         assert_eq!(class(word), Ok(Some(expected)));
     }
+    let asked = spec(Precision::Int8, OnUnsupported::Fail);
+    let legacy = plan(&model(false, &[1]), Some("Legacy"), &asked, &orin).unwrap();
+    let said = legacy.decisions.iter().any(|decision| decision.because.contains("a legacy header"));
+    assert!(said, "{:?}", legacy.decisions);
     assert_eq!(class("Percentile"), Err(PlanError::TableAlgorithm { word: "Percentile".into() }));
 }
 
@@ -176,7 +181,12 @@ fn activations_to_keep_are_counted_and_named_in_a_decision() {
         let spec = BuildSpec { keep: keep.clone(), ..spec(precision, OnUnsupported::Fail) };
         plan(&model(false, &[1]), Some("EntropyCalibration2"), &spec, &device(tensorrt, [8, 7])).unwrap()
     };
-    for (tensorrt, words) in [("TRT 8.6.2", "precision constraints"), ("TRT 11.4.1", "no Q/DQ nodes")] {
+    for (tensorrt, words) in [
+        ("TRT 8.0.1", "where TensorRT has a kernel for it"),
+        ("TRT 8.2.1", "precision constraints"),
+        ("TRT 8.6.2", "precision constraints"),
+        ("TRT 11.4.1", "no Q/DQ nodes"),
+    ] {
         let plan = ask(tensorrt, Precision::Int8);
         let said = plan.decisions.iter().find(|decision| decision.what.starts_with("7 activations")).unwrap();
         assert!(said.what.contains("`x4` and 2 more") && said.what.contains(words), "{said}");
@@ -261,18 +271,73 @@ fn a_dla_is_there_or_the_refusal_names_the_module() {
         (ask("TRT 10.16.2", agx, 0, Fp16), "10.8 dropped it"),
         (ask("TRT 11.4.0", agx, 0, Fp16), "10.8 dropped it"),
         (ask("TRT 11.4.1", nx, 0, Fp16), "AGX Orin only"),
-        (ask("RTX 1.7.1", nx, 0, Fp16), "TensorRT-RTX 1.7.1 has none"),
+        (ask("TRT 10.16.2", ("Orin Nano", "tegra234", [8, 7], 0), 0, Fp16), "no module of this kind"),
+        (ask("TRT 10.16.2", ("Thor", "tegra264", [11, 0], 0), 0, Fp16), "no module of this kind"),
+        (ask("TRT 8.6.2", ("Orin NX", "tegra234", [8, 7], 0), 0, Fp16), "none that TensorRT could use"),
+        (ask("RTX 1.7.1", nx, 0, Fp16), "TensorRT-RTX 1.7.1 cannot use one"),
     ] {
         let text = result.unwrap_err().to_string();
         assert!(text.contains(words), "{text}");
     }
+    // TensorRT is asked too: a module that this table does not have may have one all the same.
+    assert!(ask("TRT 11.6.0", ("T9000", "tegra999", [12, 0], 1), 0, Fp16).is_ok());
     let asked = BuildSpec { dla: Some(0), ..spec(Int8, OnUnsupported::Fail) };
     let qat = super::plan(&model(true, &[1]), None, &asked, &fleet::jetson("TRT 10.3.0", agx));
     assert!(matches!(qat, Err(PlanError::DlaQdq { .. })));
-    let mut dynamic = BuildSpec { dla: Some(0), ..spec(Fp16, OnUnsupported::Fail) };
-    dynamic.shapes.insert("images".into(), ShapeRange { min: vec![1], opt: vec![1], max: vec![4] });
-    let dynamic = super::plan(&model(false, &[-1]), None, &dynamic, &fleet::jetson("TRT 10.3.0", agx));
-    assert_eq!(dynamic, Err(PlanError::DlaShapes { name: "images".into() }));
+    let qat = super::plan(&model(true, &[1]), None, &asked, &fleet::jetson("TRT 11.4.1", agx)).unwrap();
+    assert!(qat.decisions.iter().any(|decision| decision.because.contains("is untried")), "{qat:?}");
+}
+
+#[test]
+fn what_no_dla_can_run_is_known_without_a_device() {
+    let mut asked = BuildSpec { dla: Some(0), ..spec(Precision::Fp32, OnUnsupported::Fail) };
+    assert_eq!(check(&model(false, &[1]), false, &asked), Err(PlanError::DlaFp32));
+    asked.precision = Precision::Fp16;
+    asked.shapes.insert("images".into(), ShapeRange { min: vec![1], opt: vec![1], max: vec![4] });
+    assert_eq!(
+        check(&model(false, &[-1]), false, &asked),
+        Err(PlanError::DlaShapes { name: "images".into() })
+    );
+    asked.dla = None;
+    assert_eq!(check(&model(false, &[-1]), false, &asked), Ok(()));
+}
+
+#[test]
+fn an_rtx_that_ends_in_its_own_error_on_int8_gets_fp16_if_allowed() {
+    for (qdq, table) in [(false, Some("EntropyCalibration2")), (true, None)] {
+        let ask = |tensorrt, unsupported| {
+            plan(&model(qdq, &[1]), table, &spec(Precision::Int8, unsupported), &device(tensorrt, [8, 6]))
+        };
+        for old in ["RTX 1.4.0", "RTX 1.6.1"] {
+            for unsupported in [OnUnsupported::Fail, OnUnsupported::Int8Anyway] {
+                let error = ask(old, unsupported).unwrap_err();
+                assert!(matches!(error, PlanError::NoInt8 { newer_rtx: true, .. }), "{error}");
+                assert!(error.hint().unwrap().contains("TensorRT-RTX 1.7"));
+            }
+            let plan = ask(old, OnUnsupported::Fp16).unwrap();
+            assert_eq!((plan.precision, plan.strip_qdq), (Precision::Fp16, qdq));
+            assert!(plan.decisions.iter().any(|decision| decision.because.contains("an error of its own")));
+        }
+        assert_eq!(ask("RTX 1.7.0", OnUnsupported::Fail).unwrap().precision, Precision::Int8);
+    }
+}
+
+#[test]
+fn doctor_is_told_what_a_push_would_be_told() {
+    let of = |is_known, trtexec| {
+        let mut device = device("TRT 12.0.0", [8, 7]);
+        device.tensorrt.as_mut().unwrap().is_known = is_known;
+        device.trtexec = trtexec;
+        builder(&device)
+    };
+    assert_eq!(of(true, None), Ok(Backend::Nvinfer));
+    assert_eq!(of(false, trtexec(Some([12, 0, 0]))), Ok(Backend::Trtexec));
+    assert!(matches!(
+        of(false, trtexec(Some([11, 4, 1]))),
+        Err(PlanError::TrtexecDiffers { is_known: false, .. })
+    ));
+    assert!(matches!(of(false, None), Err(PlanError::UnknownTensorRt { .. })));
+    assert!(matches!(builder(&DeviceFacts::unknown("x")), Err(PlanError::NoTensorRt { .. })));
 }
 
 #[test]

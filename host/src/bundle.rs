@@ -97,7 +97,7 @@ pub fn load(onnx: &Path) -> Result<Onnx, BundleError> {
 /// Checks what can be checked without a device: shapes, the names of `keep`, and where INT8 would get its scales from:
 /// Q/DQ nodes and a table are one too many.
 pub fn check(model: &Model, onnx: &Onnx) -> Result<(), BundleError> {
-    let spec = build_spec(model, own_keep(model, onnx)?.into_iter().collect());
+    let spec = build_spec(model, own_keep(model, onnx)?);
     trt_plan::check(&summary(onnx), model.calibration.is_some(), &spec)
         .map_err(|source| BundleError::Ask { model: model.name.clone(), source })
 }
@@ -105,25 +105,15 @@ pub fn check(model: &Model, onnx: &Onnx) -> Result<(), BundleError> {
 /// The activations that the fleet file keeps in higher precision.
 fn own_keep(model: &Model, onnx: &Onnx) -> Result<BTreeSet<String>, BundleError> {
     let activations = onnx.activations();
-    let kept = keep::resolve(&model.keep, activations.iter().map(|activation| activation.name.as_str()));
+    let kept =
+        keep::resolve(&model.build.keep, activations.iter().map(|activation| activation.name.as_str()));
     let kept = kept.map_err(|source| BundleError::Keep { model: model.name.clone(), source })?;
     Ok(kept.into_iter().collect())
 }
 
-fn build_spec(model: &Model, keep: Vec<String>) -> BuildSpec {
-    BuildSpec {
-        precision: model.precision,
-        shapes: model.shapes.clone(),
-        workspace: model.workspace,
-        on_unsupported: model.on_unsupported,
-        other_layers: model.other_layers,
-        keep,
-        dla: model.dla,
-        optimization_level: model.optimization_level,
-        backend: model.backend,
-        plugins: model.plugins.clone(),
-        runtime: model.runtime.clone(),
-    }
+/// What the agent is asked for: the fleet file's word, with names for its patterns.
+fn build_spec(model: &Model, keep: BTreeSet<String>) -> BuildSpec {
+    BuildSpec { keep: keep.into_iter().collect(), ..model.build.clone() }
 }
 
 /// A manifest and where the bytes of its blobs are.
@@ -159,7 +149,7 @@ impl Bundle {
             files,
             table: entry.transpose()?,
             summary: summary(onnx),
-            build: build_spec(model, keep.into_iter().collect()),
+            build: build_spec(model, keep),
             verification: model.verification,
             hook: model.hook.clone(),
         };

@@ -61,7 +61,12 @@ impl Job {
         Ok(Self {
             model: model.name.to_string(),
             onnx: model.onnx.clone(),
-            shapes: model.shapes.iter().map(|(input, range)| (input.clone(), dims(&range.opt))).collect(),
+            shapes: model
+                .build
+                .shapes
+                .iter()
+                .map(|(input, range)| (input.clone(), dims(&range.opt)))
+                .collect(),
             images: calibration.images.list()?,
             count: calibration.count,
             seed: calibration.seed,
@@ -71,7 +76,7 @@ impl Job {
             output: calibration.output.clone(),
             version: TableVersion::from_raw(TABLE_VERSION).expect("a version that there was"),
             max_undecodable: calibration.max_undecodable,
-            keep: model.keep.clone(),
+            keep: model.build.keep.clone(),
             force,
         })
     }

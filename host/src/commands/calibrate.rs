@@ -156,11 +156,12 @@ impl Outcome {
 /// The models whose engines need a table. Says which calibrations nobody needs.
 fn int8_models<'a>(fleet: &'a Fleet, context: &Context) -> Vec<&'a Model> {
     let calibrated = fleet.models.values().filter(|model| model.calibration.is_some());
-    let (int8, others): (Vec<_>, Vec<_>) = calibrated.partition(|model| model.precision == Precision::Int8);
+    let (int8, others): (Vec<_>, Vec<_>) =
+        calibrated.partition(|model| model.build.precision == Precision::Int8);
     for model in others {
         context.ui.say(format_args!(
             "{}: left out, since its precision is {}; `trt-deploy calibrate {0}` calibrates it all the same",
-            model.name, model.precision
+            model.name, model.build.precision
         ));
     }
     int8

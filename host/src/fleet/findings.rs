@@ -138,8 +138,8 @@ fn model_findings(model: &Model, findings: &mut Vec<Finding>) {
         }
         None => {}
     }
-    if model.calibration.is_some() && model.precision != Precision::Int8 {
-        let message = format!("a model of precision `{}` is not calibrated", model.precision);
+    if model.calibration.is_some() && model.build.precision != Precision::Int8 {
+        let message = format!("a model of precision `{}` is not calibrated", model.build.precision);
         let hint = "set `precision: int8`, or remove `calibration`";
         findings.push(Finding::new(Level::Warning, &format!("{section}.calibration"), message, hint));
     }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use trt_wire::{ModelName, PluginName, Verification};
+use trt_wire::{BuildSpec, ModelName, PluginName, Verification};
 
 use super::check;
 use super::error::{FleetError, Place};
@@ -151,17 +151,19 @@ impl Assembly<'_> {
         let steps = ["models".into(), name.as_str().into()];
         Model {
             onnx: self.path(&step(&steps, "onnx"), &file.onnx),
-            precision: file.precision,
-            shapes: file.shapes,
-            workspace: file.workspace,
-            on_unsupported: file.on_unsupported,
-            other_layers: file.other_layers.into(),
-            keep: self.keep(&steps, file.keep),
-            dla: file.dla,
-            optimization_level: file.optimization_level,
-            backend: file.backend,
-            plugins: self.plugins(&steps, file.plugins),
-            runtime: file.runtime.map(|Parsed(runtime)| runtime),
+            build: BuildSpec {
+                precision: file.precision,
+                shapes: file.shapes,
+                workspace: file.workspace,
+                on_unsupported: file.on_unsupported,
+                other_layers: file.other_layers.into(),
+                keep: self.keep(&steps, file.keep),
+                dla: file.dla,
+                optimization_level: file.optimization_level,
+                backend: file.backend,
+                plugins: self.plugins(&steps, file.plugins),
+                runtime: file.runtime.map(|Parsed(runtime)| runtime),
+            },
             calibration: file.calibration.and_then(|calibration| self.calibration(&name, calibration)),
             verification: Verification { required: file.verify.required },
             hook: file.hook.map(|Parsed(hook)| hook),

@@ -22,10 +22,7 @@ use std::path::PathBuf;
 
 use trt_calib::Algorithm;
 use trt_imaging::Preprocess;
-use trt_wire::{
-    BackendChoice, HookName, ModelName, OnUnsupported, PluginName, Precision, RuntimeName, ShapeRange,
-    Verification,
-};
+use trt_wire::{BuildSpec, HookName, ModelName, Verification};
 
 pub use check::is_host;
 pub use error::{FleetError, ImagesError, nearest};
@@ -53,28 +50,9 @@ pub struct Model {
     pub name: ModelName,
     /// The ONNX file.
     pub onnx: PathBuf,
-    /// The precision asked for.
-    pub precision: Precision,
-    /// Shapes by input name; inputs with fixed shapes need no entry. `min <= opt <= max`, equal ranks, all positive.
-    pub shapes: BTreeMap<String, ShapeRange>,
-    /// Upper limit of TensorRT's scratch memory in bytes.
-    pub workspace: Option<u64>,
-    /// What to do on a GPU without INT8 instructions.
-    pub on_unsupported: OnUnsupported,
-    /// What the layers of an INT8 engine that are not INT8 run in: FP16 or FP32.
-    pub other_layers: Precision,
-    /// Activations to keep out of INT8 and FP16: names, or patterns with `*`, which the model has not been asked about.
-    pub keep: Vec<String>,
-    /// The DLA core to build for.
-    pub dla: Option<u32>,
-    /// How much the builder tries, 0 to 5.
-    pub optimization_level: Option<u8>,
-    /// What builds.
-    pub backend: BackendChoice,
-    /// Plugin libraries, by their names in the device's configuration.
-    pub plugins: Vec<PluginName>,
-    /// Where to build, by its name in the device's configuration.
-    pub runtime: Option<RuntimeName>,
+    /// How its engines are built. Of its shapes, `min <= opt <= max`, with equal ranks, all positive. `keep` may hold
+    /// patterns with `*`, which the model has not been asked about: `bundle` turns them into names.
+    pub build: BuildSpec,
     /// Where the calibration table comes from. `None` suits FP32, FP16 and models that hold Q/DQ nodes.
     pub calibration: Option<Calibration>,
     /// Whether a release must be verified before it is activated.

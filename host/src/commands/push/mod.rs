@@ -79,7 +79,7 @@ fn wanted(fleet: &Fleet, args: &Args) -> anyhow::Result<Option<Vec<ModelName>>> 
 fn prepare<'a>(model: &'a Model, args: &Args, context: &Context) -> anyhow::Result<Ready<'a>> {
     let onnx = bundle::load(&model.onnx)?;
     bundle::check(model, &onnx)?;
-    let calibration = model.calibration.as_ref().filter(|_| model.precision == Precision::Int8);
+    let calibration = model.calibration.as_ref().filter(|_| model.build.precision == Precision::Int8);
     let table_promised = match calibration {
         Some(Calibration::Images(images)) if args.dry_run => would_calibrate(model, images, context)?,
         _ => None,

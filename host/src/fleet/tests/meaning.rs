@@ -1,7 +1,7 @@
 //! What a fleet file means, and that the reference says so.
 
 use insta::assert_snapshot;
-use trt_wire::{BackendChoice, OnUnsupported, Precision};
+use trt_wire::{BackendChoice, ModelSummary, OnUnsupported, Precision, ShapeRange, TensorInfo};
 
 use super::*;
 
@@ -12,17 +12,20 @@ fn the_reference_loads_and_means_what_it_says() {
     let folder = path.parent().unwrap();
     let detector = fleet.model("detector").unwrap();
     assert_eq!(detector.onnx, folder.join("models/detector.onnx"));
-    assert_eq!(detector.workspace, Some(512 << 20));
-    assert_eq!((detector.precision, detector.on_unsupported), (Precision::Int8, OnUnsupported::Fp16));
-    assert_eq!((detector.other_layers, detector.backend), (Precision::Fp32, BackendChoice::Nvinfer));
-    assert_eq!(detector.keep, ["/model.22/*", "*/Sigmoid_output_0"]);
-    assert_eq!((detector.dla, detector.optimization_level), (Some(0), Some(4)));
-    assert_eq!(detector.plugins, ["yolo-layer".parse().unwrap()]);
-    assert_eq!(detector.runtime, Some("deepstream".parse().unwrap()));
+    let build = &detector.build;
+    assert_eq!(build.workspace, Some(512 << 20));
+    assert_eq!((build.precision, build.on_unsupported), (Precision::Int8, OnUnsupported::Fp16));
+    assert_eq!((build.other_layers, build.backend), (Precision::Fp32, BackendChoice::Nvinfer));
+    assert_eq!(build.keep, ["/model.22/*", "*/Sigmoid_output_0"]);
+    assert_eq!((build.dla, build.optimization_level), (None, Some(4)));
+    assert_eq!(build.plugins, ["yolo-layer".parse().unwrap()]);
+    assert_eq!(build.runtime, Some("deepstream".parse().unwrap()));
+    assert_eq!(fleet.model("segmenter").unwrap().build.dla, Some(0));
     let classifier = fleet.model("classifier").unwrap();
-    assert_eq!((classifier.dla, classifier.optimization_level, &classifier.runtime), (None, None, &None));
-    assert!(classifier.keep.is_empty() && classifier.plugins.is_empty());
-    assert_eq!(classifier.shapes["scale"], ShapeRange { min: vec![1, 2], opt: vec![1, 2], max: vec![1, 2] });
+    let build = &classifier.build;
+    assert_eq!((build.dla, build.optimization_level, &build.runtime), (None, None, &None));
+    assert!(build.keep.is_empty() && build.plugins.is_empty());
+    assert_eq!(build.shapes["scale"], ShapeRange { min: vec![1, 2], opt: vec![1, 2], max: vec![1, 2] });
     let Some(Calibration::Table(table)) = &classifier.calibration else { panic!("a table made elsewhere") };
     assert_eq!(*table, folder.join("tables/classifier.cache"));
     assert_eq!((ssh(&fleet, "nano-1").user.as_deref(), ssh(&fleet, "nano-1").port), (Some("deploy"), 22));
@@ -31,6 +34,33 @@ fn the_reference_loads_and_means_what_it_says() {
     assert_eq!(fleet.devices["here"].address, Address::Local("/run/trt-agent/agent.sock".into()));
     assert_eq!(fleet.devices["here"].models.len(), 3);
     assert_eq!(fleet.devices["nano-1"].models[0].as_str(), "classifier");
+}
+
+/// A model that fits the shapes: dynamic where they are.
+fn fitting(build: &trt_wire::BuildSpec) -> ModelSummary {
+    let dim = |(min, max): (&i64, &i64)| if min == max { *min } else { -1 };
+    let input = |(name, range): (&String, &ShapeRange)| TensorInfo {
+        name: name.clone(),
+        element: "float".into(),
+        dims: range.min.iter().zip(&range.max).map(dim).collect(),
+    };
+    ModelSummary {
+        opset: 17,
+        has_qdq: false,
+        inputs: build.shapes.iter().map(input).collect(),
+        outputs: vec![],
+        operators: BTreeMap::new(),
+    }
+}
+
+#[test]
+fn the_models_of_the_reference_could_be_built_somewhere() {
+    let (path, _) = reference();
+    let fleet = Fleet::load(&path).unwrap_or_else(|error| panic!("{error}"));
+    for (name, model) in &fleet.models {
+        let checked = trt_plan::check(&fitting(&model.build), model.calibration.is_some(), &model.build);
+        assert_eq!(checked, Ok(()), "{name}");
+    }
 }
 
 #[test]
@@ -51,9 +81,9 @@ fn the_defaults_are_those_that_the_reference_names() {
         ("output", "calibration/<model>.cache".to_owned()),
         ("required", model.verification.required.to_string()),
         ("port", ssh(&fleet, "d").port.to_string()),
-        ("other-layers", model.other_layers.to_string()),
-        ("backend", word(serde_json::to_value(model.backend).unwrap())),
-        ("on-unsupported", word(serde_json::to_value(model.on_unsupported).unwrap())),
+        ("other-layers", model.build.other_layers.to_string()),
+        ("backend", word(serde_json::to_value(model.build.backend).unwrap())),
+        ("on-unsupported", word(serde_json::to_value(model.build.on_unsupported).unwrap())),
     ] {
         // The comment above the key ends with its default.
         let lines: Vec<&str> = text.lines().map(str::trim).collect();

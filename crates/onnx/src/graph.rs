@@ -7,7 +7,7 @@ use crate::model::Activation;
 use crate::proto::{
     AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, attr, elem,
 };
-use crate::types;
+use crate::{tensor, types};
 
 /// Calls `see` for `node` and for every node in its subgraphs.
 pub(crate) fn visit(node: &NodeProto, see: &mut impl FnMut(&NodeProto)) {
@@ -218,6 +218,24 @@ pub(crate) fn stored_tensors(graph: &GraphProto) -> HashMap<&str, &TensorProto> 
         }
     }
     tensors
+}
+
+/// Gives each Constant node that states its floats as an attribute a tensor, which is how the rest of us finds them.
+pub(crate) fn state_constants(graph: &mut GraphProto) {
+    for node in graph.node.iter_mut().filter(|node| node.is("Constant")) {
+        let [attribute] = &mut node.attribute[..] else { continue };
+        let (dims, values) = match (attribute.name.as_deref(), attribute.f) {
+            (Some("value_float"), Some(value)) => (vec![], vec![value]),
+            (Some("value_floats"), _) => (vec![attribute.floats.len() as i64], attribute.floats.clone()),
+            _ => continue,
+        };
+        *attribute = AttributeProto {
+            name: Some("value".to_owned()),
+            t: Some(Box::new(tensor::from_floats(String::new(), &dims, &values))),
+            r#type: Some(attr::TENSOR),
+            ..AttributeProto::default()
+        };
+    }
 }
 
 /// Every value's users: node numbers, in order, each as often as it reads the value.

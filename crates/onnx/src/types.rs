@@ -69,8 +69,11 @@ fn implied(node: &NodeProto, output: usize, types: &HashMap<&str, i32>) -> Optio
             Some(elem::BOOL)
         }
         ("Dropout", 1) => Some(elem::BOOL),
-        ("Cast", _) => attribute("to"),
-        ("CastLike" | "Where" | "DequantizeLinear", _) => input(1),
+        ("Cast" | "BitCast", _) => attribute("to"),
+        ("DequantizeLinear", _) => attribute("output_dtype").filter(|&elem| elem != 0).or_else(|| input(1)),
+        ("CastLike" | "Where" | "RMSNormalization", _) => input(1),
+        ("LayerNormalization", 1 | 2) => attribute("stash_type").or(Some(elem::FLOAT)),
+        ("Attention", 2) => input(2),
         ("OneHot", _) => input(2),
         ("ConvInteger" | "MatMulInteger", _) => Some(elem::INT32),
         ("Multinomial", _) => attribute("dtype").or(Some(elem::INT32)),

@@ -15,18 +15,6 @@ use prost::Message;
 use trt_onnx::proto::TensorProto;
 use trt_onnx::{Fp16Options, Model, QuantOptions, QuantReport, adapt_qdq, quantize, strip_qdq, to_fp16};
 
-/// A Python that has what the script needs; says so and gives nothing where there is none.
-fn python() -> Option<PathBuf> {
-    let venv = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.venv/bin/python");
-    let python = env::var_os("TRT_TEST_PYTHON").map_or_else(|| PathBuf::from(venv), PathBuf::from);
-    let probe = Command::new(&python).args(["-c", "import numpy, onnx, onnxruntime"]).output();
-    if probe.is_ok_and(|output| output.status.success()) {
-        return Some(python);
-    }
-    skip(&format!("`{}` has no onnx, onnxruntime and numpy (set TRT_TEST_PYTHON)", python.display()));
-    None
-}
-
 fn script(python: &Path, verb: &str, files: [&Path; 2], options: &[&str]) -> String {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/check_quantized.py");
     let photos =

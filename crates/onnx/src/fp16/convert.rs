@@ -93,7 +93,7 @@ impl Converter {
                 return Ok(());
             }
             Choice::Half => None,
-            Choice::Keep(reason) => Some(reason),
+            Choice::Keep { reason, .. } => Some(reason),
         };
         let original = node.clone();
         for at in 0..node.input.len() {
@@ -127,6 +127,11 @@ impl Converter {
 
     pub(super) fn is_float(&self, name: &str) -> bool {
         self.type_of(name) == Some(elem::FLOAT)
+    }
+
+    /// Whether the value is float32 under its own name whatever computes it.
+    pub(super) fn keeps_name(&self, name: &str) -> bool {
+        self.outputs.contains(name)
     }
 
     /// The numbers of a stored float32 tensor; `None` where `name` is none.
@@ -200,13 +205,17 @@ impl Converter {
 
     /// Adds a node whose float outputs are float16 now, and a Cast after each whose name must stay float32.
     fn push_half(&mut self, mut node: NodeProto) {
-        if node.is("Cast") && node.int("to", 0) == i64::from(elem::FLOAT) {
-            node.attribute.retain(|attribute| attribute.name.as_deref() != Some("to"));
-            node.attribute.push(graph::int_attribute("to", i64::from(elem::FLOAT16)));
+        for (op, stated) in [("Cast", "to"), ("DequantizeLinear", "output_dtype")] {
+            if node.is(op) && node.int(stated, 0) == i64::from(elem::FLOAT) {
+                node.attribute.retain(|attribute| attribute.name.as_deref() != Some(stated));
+                node.attribute.push(graph::int_attribute(stated, i64::from(elem::FLOAT16)));
+            }
         }
+        let statistics = if node.is("LayerNormalization") { 1 } else { usize::MAX };
         let mut casts = Vec::new();
-        for name in &mut node.output {
-            if self.types.get(name.as_str()) != Some(&elem::FLOAT) {
+        for (at, name) in node.output.iter_mut().enumerate() {
+            // Its mean and deviation are float32 whatever it reads.
+            if at >= statistics || self.types.get(name.as_str()) != Some(&elem::FLOAT) {
                 continue;
             }
             if self.outputs.contains(name.as_str()) {
@@ -245,5 +254,9 @@ fn in_range(values: &mut [f32]) -> Option<bool> {
 
 /// Whether ONNX wants float32 for this input whatever the others are.
 pub(super) fn stays_float(node: &NodeProto, input: usize) -> bool {
-    node.is("Resize") && matches!(input, 1 | 2) // The region of interest and the scales.
+    match node.op() {
+        "Resize" => matches!(input, 1 | 2), // The region of interest and the scales.
+        "OneHot" => matches!(input, 0 | 1), // Numbers of classes, which may be floats.
+        _ => false,
+    }
 }

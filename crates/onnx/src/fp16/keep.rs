@@ -4,12 +4,14 @@ use std::collections::HashSet;
 
 use super::Fp16Options;
 use super::convert::{Converter, Halved, stays_float};
+use super::range::{self, Range};
 use crate::error::OnnxError;
 use crate::graph;
 use crate::half;
 use crate::model::{Model, is_default_domain};
 use crate::proto::{GraphProto, NodeProto};
 use crate::qdq::is_qdq;
+use crate::types::NOT_A_TENSOR;
 
 /// What becomes of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,29 +20,48 @@ pub(super) enum Choice {
     Untouched,
     /// It computes in float16.
     Half,
-    /// It stays in float32, for this reason.
-    Keep(String),
+    /// It stays in float32.
+    Keep {
+        /// Why.
+        reason: String,
+        /// What it computes.
+        range: Range,
+    },
 }
 
 /// Operators of ONNX that have no float16 form, or whose type is an attribute.
+///
+/// (The type constraints of ONNX's operator schemas, operator sets 13 to 26. Cast and DequantizeLinear, which have a type
+/// as an attribute too, are rewritten; see [`super::convert`] for single inputs and outputs that are always float32.)
 const FLOAT32_ONLY: &[&str] = &[
     "Bernoulli",
+    "BitCast",
+    "BlackmanWindow",
+    "Celu",
+    "ConstantOfShape",
     "CumSum",
     "DynamicQuantizeLinear",
     "EyeLike",
+    "HammingWindow",
+    "HannWindow",
+    "IsInf",
+    "MelWeightMatrix",
     "Multinomial",
     "NonMaxSuppression",
+    "QLinearConv",
+    "QLinearMatMul",
     "RandomNormal",
     "RandomNormalLike",
     "RandomUniform",
     "RandomUniformLike",
     "Range",
     "RoiAlign",
+    "TfIdfVectorizer",
 ];
 
-/// What may stand between two nodes that stay in float32, such as the epsilon's Add between a variance and its root.
-const BETWEEN: &[&str] =
-    &["Add", "Sub", "Mul", "Div", "Sqrt", "Reciprocal", "Log", "Neg", "Abs", "Max", "Min", "Clip"];
+/// Operators that sum squares or exponentials, but compute from them what is no larger than what they read.
+const TAME: &[&str] =
+    &["LRN", "LpNormalization", "MeanVarianceNormalization", "ReduceLogSum", "ReduceLogSumExp"];
 
 /// One choice for each node of the graph.
 pub(super) fn decide(
@@ -65,78 +86,79 @@ pub(super) fn decide(
             false => Choice::Untouched,
             true => match reason(node, options, &loose, converter)? {
                 None => Choice::Half,
-                Some(reason) => Choice::Keep(reason),
+                Some((reason, range)) => Choice::Keep { reason, range },
             },
         });
     }
-    join(graph, converter, &mut choices);
+    range::follow(graph, converter, &exact, &mut choices);
     Ok(choices)
 }
 
+/// Why a node stays in float32 for its own sake, and what it computes.
 fn reason(
     node: &NodeProto,
     options: &Fp16Options,
     loose: &HashSet<&str>,
     converter: &mut Converter,
-) -> Result<Option<String>, OnnxError> {
+) -> Result<Option<(String, Range)>, OnnxError> {
+    let tame = |reason: &str| Ok(Some((reason.to_owned(), Range::Tame)));
     if graph::subgraphs(node).next().is_some() {
-        return Ok(Some("it has a body of its own".to_owned()));
+        return tame("it has a body of its own");
     }
     if !is_default_domain(node.domain.as_deref()) {
-        return Ok(Some("not an operator of ONNX itself".to_owned()));
+        return tame("not an operator of ONNX itself");
     }
-    if FLOAT32_ONLY.contains(&node.op()) {
-        return Ok(Some("the operator has no float16 form".to_owned()));
+    if node.input.iter().chain(&node.output).any(|name| converter.type_of(name) == Some(NOT_A_TENSOR)) {
+        return tame("it works on a sequence or an optional value");
     }
     if is_qdq(node) {
-        let loose = node.outputs().any(|name| loose.contains(name));
-        return Ok(loose.then(|| "float16 does not hold its scale".to_owned()));
+        let is_loose = node.outputs().any(|name| loose.contains(name));
+        return if is_loose { tame("float16 does not hold its scale") } else { Ok(None) };
+    }
+    if let Some(range) = overflowing(node, options, converter)? {
+        return Ok(Some(("its results easily leave the range of float16".to_owned(), range)));
+    }
+    if FLOAT32_ONLY.contains(&node.op()) {
+        return tame("the operator has no float16 form, or its type is an attribute");
     }
     if graph::is_named(node, &options.keep) {
-        return Ok(Some("kept by name".to_owned()));
+        return tame("kept by name");
     }
     if let Some(name) = node.input.iter().find(|name| loose.contains(name.as_str())) {
-        return Ok(Some(format!("float16 does not hold the scale of `{name}`")));
-    }
-    if options.keep_ops.iter().any(|op| *op == node.qualified_op()) {
-        return Ok(Some("its results easily leave the range of float16".to_owned()));
+        return tame(&format!("float16 does not hold the scale of `{name}`"));
     }
     for (at, name) in node.input.iter().enumerate() {
         if !stays_float(node, at) && matches!(converter.halve(name)?, Some(Halved::Beyond)) {
-            return Ok(Some(format!("float16 does not hold a number in `{name}`")));
+            let reason = format!("float16 does not hold a number in `{name}`");
+            return Ok(Some((reason, Range::Wide)));
         }
     }
     Ok(None)
 }
 
-/// Keeps what stands between two nodes that stay: all its floats come from such nodes or are stored, and all its
-/// readers are such nodes, or on the way to one.
-fn join(graph: &GraphProto, converter: &Converter, choices: &mut [Choice]) {
-    let constants = graph::constants(graph);
-    let kept = |choice: &Choice| matches!(choice, Choice::Keep(_));
-    let mut float32: HashSet<&str> = HashSet::new();
-    let mut candidates = vec![false; choices.len()];
-    for (index, node) in graph.node.iter().enumerate() {
-        let floats = || node.input.iter().map(String::as_str).filter(|name| converter.is_float(name));
-        let plain = BETWEEN.iter().any(|op| node.is(op)) && choices[index] == Choice::Half;
-        candidates[index] = plain
-            && floats().any(|name| float32.contains(name))
-            && floats().all(|name| float32.contains(name) || constants.contains(name));
-        if kept(&choices[index]) && !is_qdq(node) || candidates[index] {
-            float32.extend(node.outputs());
-        }
+/// What a node of [`Fp16Options::keep_ops`] computes; `None` for another one.
+fn overflowing(
+    node: &NodeProto,
+    options: &Fp16Options,
+    converter: &Converter,
+) -> Result<Option<Range>, OnnxError> {
+    // `Mul(x, x)` is how a square is written, too.
+    let is_square = node.is("Mul") && node.input(0).is_some() && node.input(0) == node.input(1);
+    let op = if is_square { "Pow".to_owned() } else { node.qualified_op() };
+    if !options.keep_ops.contains(&op) {
+        return Ok(None);
     }
-    let wide = |node: &NodeProto| node.is("Sqrt") || node.is("Reciprocal") || node.is("Log");
-    let mut leads: HashSet<&str> = HashSet::new();
-    for (index, node) in graph.node.iter().enumerate().rev() {
-        let leads_on = node.outputs().any(|name| leads.contains(name));
-        if candidates[index] && (leads_on || wide(node)) {
-            choices[index] = Choice::Keep("it stands between nodes that stay in float32".to_owned());
-        }
-        if kept(&choices[index]) {
-            leads.extend(node.input.iter().map(String::as_str));
-        }
-    }
+    let exponents = match node.is("Pow") {
+        true => converter.stored_floats(node.input(1).unwrap_or_default())?.unwrap_or_default(),
+        false => Vec::new(),
+    };
+    Ok(Some(if !exponents.is_empty() && exponents.iter().all(|&exponent| exponent < 0.0) {
+        Range::Inverse
+    } else if TAME.contains(&op.as_str()) {
+        Range::Tame
+    } else {
+        Range::Wide
+    }))
 }
 
 /// The values that a Q/DQ pair or weight computes whose scale float16 does not hold.
@@ -147,8 +169,10 @@ fn loose_scales<'a>(graph: &'a GraphProto, converter: &Converter) -> Result<Hash
         if !converter.is_float(scale) {
             continue;
         }
-        let held = converter.stored_floats(scale)?.is_some_and(|values| half::holds(&values));
-        if !held {
+        // The scale itself, and the largest number that it stands for.
+        let holds =
+            |scales: Vec<f32>| half::holds(&scales) && scales.iter().all(|scale| scale * 127.0 <= half::MAX);
+        if !converter.stored_floats(scale)?.is_some_and(holds) {
             loose.extend(node.outputs());
         }
     }

@@ -8,6 +8,7 @@
 
 mod convert;
 mod keep;
+mod range;
 mod scales;
 
 use serde::Serialize;
@@ -32,14 +33,26 @@ pub struct Fp16Options {
 }
 
 impl Fp16Options {
-    /// Operators whose results leave float16's range for ordinary inputs, with what is computed between two of them.
+    /// Operators whose results, or sums on the way there, leave float16's range for ordinary inputs.
     ///
-    /// A square is beyond 65504 from 256 on and nothing below 0.0003, so that a variance written out as
+    /// A square is beyond 65504 from 256 on and nothing below 0.0002, so that a variance written out as
     /// Pow, ReduceMean, Add, Sqrt (LayerNorm and RMSNorm before operator set 17) becomes infinite or zero. Sums over
-    /// a whole picture and exponentials above 11 overflow alike. Operators with a float32 sum inside the kernel
-    /// (convolutions, Softmax, pooling, LayerNormalization) are not among them.
+    /// a whole picture and exponentials above 11 overflow alike. `Mul` of a value by itself is a square and counts as
+    /// `Pow`. What computes with their results stays in float32 too, until they are divided down (written-out Softmax
+    /// and normalisations end with such a Div or Mul), summarised by Softmax or Log, or read by another kind of operator,
+    /// such as a convolution.
+    ///
+    /// Convolutions, matrix products, Softmax, pooling and the normalisations that are operators are not among them:
+    /// they are converted in the belief that kernels sum in float32, as TensorRT's documentation says of
+    /// normalisations. No engine was run to see it.
     pub const OVERFLOWING: &'static [&'static str] = &[
+        "CumSum",
         "Exp",
+        "GlobalLpPool",
+        "LRN",
+        "LpNormalization",
+        "LpPool",
+        "MeanVarianceNormalization",
         "Pow",
         "ReduceL1",
         "ReduceL2",
@@ -76,10 +89,11 @@ pub struct Fp16Report {
 /// Converts `model` to float16 inside, with float32 inputs and outputs.
 ///
 /// Stored INT8 weights whose scale float16 does not hold are rounded to one that it holds, if that is still finer than
-/// the weights beside them. Operator sets below 13, or below 19 where the graph holds Q/DQ, are raised first. In float32 stay, besides
-/// `options`: arithmetic on shapes, nodes with a number that float16 does not hold, nodes that read a dequantized value
-/// whose scale it does not hold, operators without a float16 form or of other domains, and control flow with all in
-/// its bodies. On an error the model is as it was.
+/// the weights beside them. Operator sets below 13, or below 19 where the graph holds Q/DQ, are raised first. In float32
+/// stay, besides `options` and what computes with their results: arithmetic on shapes, nodes with a number that float16
+/// does not hold, nodes that read a dequantized value whose scale it does not hold, operators without a float16 form or
+/// of other domains, what works on sequences, and control flow with all in its bodies. On an error the model is as it
+/// was.
 ///
 /// # Errors
 /// [`OnnxError::CannotHalve`] for values of unknown type, those of [`crate::raise_opset`] and those of reading external
@@ -96,6 +110,7 @@ pub fn to_fp16(model: &mut Model, options: &Fp16Options) -> Result<Fp16Report, O
         ..Fp16Report::default()
     };
     work.proto.ir_version = Some(work.ir_version().max(format));
+    graph::state_constants(work.graph_mut());
     qdq::fold_biases(&mut work)?;
     scales::refit(&mut work)?;
     let mut converter = Converter::new(&work);

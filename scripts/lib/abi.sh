@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2034 # what it sets is for the scripts that source it
 # NVIDIA's part in the proof of TensorRT's binary interface (tests/recorder): sourced after common.sh, not run.
 
 # unpack_wheel REQUIREMENT PATTERN FOLDER: the files of a PyPI wheel whose names match, without its folders.

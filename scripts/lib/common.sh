@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2034 # what it sets is for the scripts that source it
 # Shared by the scripts of this folder: sourced, not run.
 #
 # Every script enters the workspace root and sets CARGO_TARGET_DIR: `target/` is the device's source code here, and
@@ -14,7 +15,8 @@ export CARGO_TARGET_DIR=$ROOT/build
 TRT_RTX_VERSION=1.7.1.116
 VENV=$ROOT/.venv
 
-say() { printf '\n== %s\n' "$*" >&2; }
+# Headings say after how many seconds they come.
+say() { printf '\n== %s [%s s]\n' "$*" "$SECONDS" >&2; }
 note() { printf '   %s\n' "$*" >&2; }
 die() {
     printf '\nerror: %s\n' "$*" >&2

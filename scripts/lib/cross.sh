@@ -1,17 +1,34 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2034 # what it sets is for the scripts that source it
 # The aarch64 side of the scripts: a private cross toolchain, an arm64 userland, TensorRT-RTX for arm64. Sourced after
 # common.sh. All of it lies in .cross/; nothing is installed system-wide, and rustup's toolchain is not touched.
 
 CROSS=$ROOT/.cross
+ZIG_VERSION=0.17.1
+
+# Whether arm64 programs can be started like any other in a namespace of its own, through qemu. Says why not.
+can_start_arm64() {
+    local kernel
+    kernel=$(uname -r)
+    [ "$(printf '%s\n' 6.7 "$kernel" | sort -V | head -1)" = 6.7 ] || {
+        echo "that needs Linux 6.7 or newer (binfmt_misc inside a user namespace), and this is $kernel"
+        return 1
+    }
+    unshare --user --map-root-user --mount true 2>/dev/null || {
+        echo "this user may not make user namespaces"
+        return 1
+    }
+}
 
 # zig links against any glibc floor; Debian's own linker would ask for 2.34, which only JetPack 6 has.
 need_zig() {
-    [ ! -x "$CROSS/zig/bin/cargo-zigbuild" ] || return 0
+    [ "$(cat "$CROSS/zig/version" 2>/dev/null)" != "$ZIG_VERSION" ] || return 0
     python3 -c 'import ensurepip, venv' 2>/dev/null || need_apt python3-venv
     note "installing zig as linker into .cross/zig"
     rm -rf "$CROSS/zig"
     python3 -m venv "$CROSS/zig"
-    "$CROSS/zig/bin/pip" install --quiet --disable-pip-version-check ziglang==0.17.1 cargo-zigbuild==0.24.0
+    "$CROSS/zig/bin/pip" install --quiet --disable-pip-version-check "ziglang==$ZIG_VERSION" cargo-zigbuild==0.24.0
+    echo "$ZIG_VERSION" >"$CROSS/zig/version"
 }
 
 # A private apt that also knows arm64 and uses this machine's own package sources; nothing is installed system-wide.
@@ -44,7 +61,7 @@ need_arm64() {
     write_private_apt
     (
         export APT_CONFIG=$CROSS/apt/apt.conf
-        cd "$CROSS/debs"
+        cd "$CROSS/debs" || exit
         apt-get update -qq
         apt-get install -qq -y --download-only -o Dir::Cache::archives="$CROSS/debs" rustc-web
         # The arm64 library must be of the very same version as the compiler.
@@ -99,13 +116,13 @@ need_arm64_rootfs() {
 
 # The real TensorRT-RTX for arm64, out of the PyPI package. Sets TRT_RTX_ARM64_DIR.
 need_arm64_tensorrt_rtx() {
-    TRT_RTX_ARM64_DIR=$CROSS/tensorrt-rtx-arm64/tensorrt_rtx_libs
+    TRT_RTX_ARM64_DIR=$CROSS/tensorrt-rtx-arm64-$TRT_RTX_VERSION/tensorrt_rtx_libs
     export TRT_RTX_ARM64_DIR
     [ ! -d "$TRT_RTX_ARM64_DIR" ] || return 0
     need_pip # the environment alone: the package is for another processor and is only unpacked
     note "unpacking TensorRT-RTX $TRT_RTX_VERSION for arm64 into .cross/ (90 MB to download)"
-    local folder=$CROSS/tensorrt-rtx-arm64
-    rm -rf "$folder" "$folder.new"
+    local folder=${TRT_RTX_ARM64_DIR%/*}
+    rm -rf "$CROSS"/tensorrt-rtx-arm64*
     mkdir -p "$folder.new"
     "$VENV/bin/python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
         --platform manylinux_2_35_aarch64 -d "$folder.new" "tensorrt-rtx-cu13-libs==$TRT_RTX_VERSION"
@@ -118,6 +135,7 @@ need_arm64_tensorrt_rtx() {
 # CLANG and LIBCLANG_PATH.
 need_clang() {
     need_zig
+    need_apt g++ # the headers of C++'s library
     need_pip libclang==18.1.1
     CLANG=$CROSS/clang
     printf '#!/bin/sh\nexec %q -m ziglang clang "$@"\n' "$CROSS/zig/bin/python" >"$CLANG"

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2034 # what it sets is for the scripts that source it
 # The simulated device with a Jetson's processor: an arm64 Debian under qemu with its own sshd, in user, mount and
 # process namespaces of its own. Sourced by jetson-sim, which sets DIR.
 
@@ -6,10 +7,14 @@ SIM_USER=nvidia
 SIM_HOME=/home/nvidia
 SIM_SAYS="a SIMULATED device (arm64 programs under qemu, this machine's kernel), not a Jetson. Real OpenSSH and
 agent, both arm64; the builder is the real TensorRT-RTX for arm64 in place of the Jetson's TensorRT."
-QEMU=$ROOT/.cross/bin/qemu-aarch64
 
-# The first process of the namespace; everything in it ends with it.
-sshd_pid() { pid_of "$DIR/init.pid" "$QEMU"; }
+# The first process of the namespace; everything in it ends with it. Pids are used again, so the time of its start is
+# recorded as well.
+sshd_pid() {
+    local pid start
+    read -r pid start 2>/dev/null <"$DIR/init.pid" && [ "$start" = "$(started "$pid")" ] && echo "$pid"
+}
+started() { cut -d' ' -f22 "/proc/$1/stat" 2>/dev/null; } # PID; the program's name has no blank here
 
 agent_pid() {
     ssh -F "$DIR/ssh_config" jetson-sim \
@@ -17,15 +22,12 @@ agent_pid() {
 }
 
 prepare() {
-    local kernel
-    kernel=$(uname -r)
-    [ "$(printf '%s\n' 6.7 "$kernel" | sort -V | head -1)" = 6.7 ] ||
-        die "--arch aarch64 needs Linux 6.7 or newer (binfmt_misc inside a user namespace), and this is $kernel"
     [ "$(id -u)" = 0 ] || die "--arch aarch64 needs root, for namespaces with several users: run it with sudo"
     # In a shell of its own: common.sh has a \`die\` of its own and changes the folder.
-    bash -c '. "$1/scripts/lib/common.sh"; . "$1/scripts/lib/cross.sh"
-        need_arm64; need_arm64_rootfs; need_arm64_tensorrt_rtx' - "$ROOT" ||
-        die "the arm64 userland could not be set up"
+    TENSORRT=$(bash -c '. "$1/scripts/lib/common.sh"; . "$1/scripts/lib/cross.sh"
+        reason=$(can_start_arm64) || die "the simulated arm64 device cannot run: $reason"
+        { need_arm64; need_arm64_rootfs; need_arm64_tensorrt_rtx; } >&2
+        echo "$TRT_RTX_ARM64_DIR"' - "$ROOT") || exit 1
 }
 
 # The accounts, keys and configuration of the device, in the writable layer over the unpacked Debian.
@@ -72,7 +74,7 @@ start_sshd() {
     rm -f "$DIR/init.pid"
     local outer inner='' namespace
     namespace=$(readlink /proc/self/ns/user)
-    setsid unshare --user --mount --pid --fork "$ROOT/scripts/lib/sim-aarch64-init" "$DIR" "$ROOT/.cross" \
+    setsid unshare --user --mount --pid --fork "$ROOT/scripts/lib/sim-aarch64-init" "$DIR" "$ROOT/.cross" "$TENSORRT" \
         </dev/null >"$DIR/sshd.log" 2>&1 &
     outer=$!
     # The namespace has no users until they are given to it from outside.
@@ -80,11 +82,12 @@ start_sshd() {
         [ "$(readlink "/proc/$outer/ns/user" || echo "$namespace")" = "$namespace" ] || break
         sleep 0.01
     done
-    echo '0 0 65536' >"/proc/$outer/uid_map" && echo '0 0 65536' >"/proc/$outer/gid_map" ||
+    if ! { echo '0 0 65536' >"/proc/$outer/uid_map" && echo '0 0 65536' >"/proc/$outer/gid_map"; }; then
         die "the user namespace could not be given its users, see $DIR/sshd.log"
+    fi
     for _ in $(seq 1000); do
         inner=$(cat "/proc/$outer/task/$outer/children" 2>/dev/null) && inner=${inner%% *}
-        [ -z "$inner" ] || echo "$inner" >"$DIR/init.pid"
+        [ -z "$inner" ] || echo "$inner $(started "$inner")" >"$DIR/init.pid"
         ! grep -q 'Server listening' "$DIR/sshd.log" || return 0
         kill -0 "$outer" 2>/dev/null || break
         sleep 0.02
@@ -98,6 +101,11 @@ stop_all() {
     local pid
     if pid=$(sshd_pid); then
         kill -9 "$pid" 2>/dev/null || true
+        # Its mounts go with its last process.
+        for _ in $(seq 500); do
+            sshd_pid >/dev/null || break
+            sleep 0.01
+        done
         rm -f "$DIR/init.pid"
         echo "stopped the arm64 sshd, the agent and whatever else ran in there (pid $pid)"
     fi

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2034 # what it sets is for the scripts that source it
 # The simulated device on this machine's own processor: OpenSSH as this user, with a home folder of its own. Sourced by
 # jetson-sim, which sets DIR.
 

@@ -13,7 +13,7 @@ impl SmallDisk {
     pub fn is_possible() -> bool {
         let root = rustix::process::getuid().is_root();
         if !root {
-            crate::skip("mounting a small disk needs root");
+            crate::skip_without("root", "mounting a small disk needs root");
         }
         root
     }

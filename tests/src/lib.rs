@@ -38,3 +38,17 @@ pub fn skip(reason: &str) {
     assert!(std::env::var_os("TRT_TESTS_MUST_RUN").is_none(), "this test must run: {reason}");
     eprintln!("skipped: {reason}");
 }
+
+/// The same for want of something that not every machine has: `root`, or `arm64` programs. Where everything else is
+/// installed, `TRT_TESTS_WITHOUT` lists what is not to be had.
+///
+/// # Panics
+/// If `TRT_TESTS_MUST_RUN` is set and `TRT_TESTS_WITHOUT` does not name it.
+pub fn skip_without(what: &str, reason: &str) {
+    let without = std::env::var("TRT_TESTS_WITHOUT").unwrap_or_default();
+    if without.split_whitespace().any(|word| word == what) {
+        eprintln!("skipped: {reason}");
+    } else {
+        skip(reason);
+    }
+}

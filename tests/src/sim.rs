@@ -32,7 +32,10 @@ impl Sim {
     /// this machine cannot.
     pub fn up_arm64() -> Option<Self> {
         let Some(agent) = std::env::var_os("TRT_AARCH64_AGENT") else {
-            crate::skip("no agent for aarch64 in TRT_AARCH64_AGENT; scripts/test builds it, as root");
+            crate::skip_without(
+                "arm64",
+                "no agent for aarch64 in TRT_AARCH64_AGENT; scripts/test builds it, as root on Linux 6.7 or newer",
+            );
             return None;
         };
         Some(Self::start(&["--arch", "aarch64"], "nvidia", agent.into()))

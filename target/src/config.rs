@@ -1,6 +1,8 @@
 //! The device's own configuration. What it does not define, the wire cannot name.
 
+mod error;
 mod runtime;
+mod unique;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,6 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use trt_wire::{Failure, HookName, PluginName, RuntimeName};
 
+pub use error::ConfigError;
 pub use runtime::Runtime;
 
 /// The configuration of a device, with every default resolved.
@@ -60,101 +63,18 @@ struct File {
     tensorrt_dir: Option<PathBuf>,
     build_for: Option<String>,
     worker: Vec<String>,
+    #[serde(deserialize_with = "unique::map")]
     runtimes: BTreeMap<RuntimeName, Runtime>,
+    #[serde(deserialize_with = "unique::map")]
     plugins: BTreeMap<PluginName, PathBuf>,
+    #[serde(deserialize_with = "unique::map")]
     hooks: BTreeMap<HookName, Hook>,
     facts_root: Option<PathBuf>,
     build_timeout_minutes: Option<u64>,
 }
 
-/// The configuration cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file named on the command line cannot be read.
-    #[error("the configuration cannot be read: {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
-    /// The file is not what it should be.
-    #[error("the configuration is wrong: {}", path.display())]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// Line, column and what is wrong there.
-        source: serde_yaml::Error,
-    },
-    /// `build-for` is no compute capability.
-    #[error("`build-for` is a compute capability such as \"8.6\", not: {value}")]
-    BuildFor {
-        /// What the file says.
-        value: String,
-    },
-    /// A hook without a program.
-    #[error("hook `{name}` has an empty `argv`")]
-    EmptyHook {
-        /// The hook.
-        name: HookName,
-    },
-    /// A place to build in that says nothing about itself.
-    #[error("runtime `{name}` has neither `tensorrt-dir` nor `worker`")]
-    EmptyRuntime {
-        /// The runtime.
-        name: RuntimeName,
-    },
-    /// A path that depends on where the agent was started.
-    #[error("`{key}` must be an absolute path, not: {}", path.display())]
-    Relative {
-        /// The key.
-        key: String,
-        /// What the file says.
-        path: PathBuf,
-    },
-    /// There is no place for the store.
-    #[error("neither `store` nor the environment variable HOME says where to keep engines")]
-    NoHome,
-}
-
-impl ConfigError {
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::Read { .. } => "give another file with `--config`".into(),
-            Self::Parse { .. } => {
-                format!("the known keys are: {}", KEYS.join(", "))
-            }
-            Self::BuildFor { .. } => "quote it in the YAML file: `build-for: \"8.6\"`".into(),
-            Self::EmptyHook { .. } => {
-                "give the program and its arguments: `argv: [systemctl, restart, app]`".into()
-            }
-            Self::EmptyRuntime { .. } => {
-                "say which TensorRT it is, `tensorrt-dir: /opt/tensorrt/lib`, or what builds, `worker: [docker, run, …]`; \
-                 models without a `runtime` build in the default place"
-                    .into()
-            }
-            Self::Relative { .. } => {
-                "write the whole path, beginning with `/`; `~` is not expanded here".into()
-            }
-            Self::NoHome => "set `store` in the configuration".into(),
-        })
-    }
-}
-
-/// The keys of the file, in the order of `configs/agent.yaml`.
-const KEYS: [&str; 10] = [
-    "store",
-    "socket",
-    "tensorrt-dir",
-    "worker",
-    "runtimes",
-    "plugins",
-    "build-for",
-    "hooks",
-    "facts-root",
-    "build-timeout-minutes",
-];
+/// The longest time limit: no build takes a year, and clocks cannot add much more than that.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 const SYSTEM_FILE: &str = "/etc/trt-agent/config.yaml";
 const SYSTEM_STORE: &str = "/var/lib/trt-agent";
@@ -186,7 +106,7 @@ impl Config {
         // An empty file is a configuration of defaults.
         serde_yaml::from_slice::<Option<File>>(text)
             .map(Option::unwrap_or_default)
-            .map_err(|source| ConfigError::Parse { path: path.to_owned(), source })
+            .map_err(|error| ConfigError::parse(path, &error))
     }
 
     fn resolve(file: File, is_system: bool, home: Option<PathBuf>) -> Result<Self, ConfigError> {
@@ -207,6 +127,10 @@ impl Config {
         if let Some((name, _)) = file.hooks.iter().find(|(_, hook)| hook.argv.is_empty()) {
             return Err(ConfigError::EmptyHook { name: name.clone() });
         }
+        let long = |(_, hook): &(&HookName, &Hook)| hook.timeout > LONGEST.as_secs();
+        if let Some((name, hook)) = file.hooks.iter().find(long) {
+            return Err(ConfigError::TooLong { key: format!("hooks.{name}.timeout"), value: hook.timeout });
+        }
         Ok(Self {
             store,
             socket,
@@ -216,7 +140,7 @@ impl Config {
             build_for: file.build_for.map(|value| parse_capability(&value)).transpose()?,
             hooks: file.hooks,
             facts_root: file.facts_root.unwrap_or_else(|| "/".into()),
-            build_timeout: Duration::from_secs(60 * file.build_timeout_minutes.unwrap_or(120)),
+            build_timeout: build_timeout(file.build_timeout_minutes.unwrap_or(120))?,
         })
     }
 }
@@ -239,6 +163,11 @@ fn check_paths(
         Some((key, path)) => Err(ConfigError::Relative { key, path }),
         None => Ok(()),
     }
+}
+
+fn build_timeout(minutes: u64) -> Result<Duration, ConfigError> {
+    let timeout = minutes.checked_mul(60).map(Duration::from_secs).filter(|timeout| *timeout <= LONGEST);
+    timeout.ok_or_else(|| ConfigError::TooLong { key: "build-timeout-minutes".into(), value: minutes })
 }
 
 fn parse_capability(value: &str) -> Result<[u32; 2], ConfigError> {

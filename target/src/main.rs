@@ -14,6 +14,7 @@ mod store;
 mod supervise;
 mod worker;
 
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -79,28 +80,37 @@ fn main() -> ExitCode {
 
 fn print_facts(config: Config, runtime: Option<&RuntimeName>) -> Result<(), Box<dyn std::error::Error>> {
     let facts = facts::Gatherer::new(config.into()).gather(runtime)?;
-    println!("{}", serde_json::to_string_pretty(&facts)?);
-    Ok(())
+    say(&format!("{}\n", serde_json::to_string_pretty(&facts)?))
 }
 
 fn print_findings(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     let gatherer = facts::Gatherer::new(Arc::new(config.clone()));
     let (findings, _) = doctor::examine(&config, &gatherer)?;
+    let mut text = String::new();
     for Finding { check, health, message, hint } in &findings {
         let health = match health {
             Health::Good => "good",
             Health::Advice => "advice",
             Health::Problem => "PROBLEM",
         };
-        println!("{health:8} {check:16} {message}");
+        text += &format!("{health:8} {check:16} {message}\n");
         if let Some(hint) = hint {
-            println!("{:25} hint: {hint}", "");
+            text += &format!("{:25} hint: {hint}\n", "");
         }
     }
+    say(&text)?;
     match findings.iter().filter(|finding| finding.health == Health::Problem).count() {
         0 => Ok(()),
         1 => Err("there is a problem".into()),
         problems => Err(format!("there are {problems} problems").into()),
+    }
+}
+
+/// Writes to stdout. A reader that has seen enough, such as `head`, is no failure.
+fn say(text: &str) -> Result<(), Box<dyn std::error::Error>> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
     }
 }
 

@@ -14,7 +14,7 @@ const EARLIEST: u64 = 1_704_067_200;
 
 pub fn check(config: &Config, facts: &DeviceFacts) -> Vec<Finding> {
     let swap = machine::swap(&config.facts_root);
-    let mut findings = vec![gpu(facts)];
+    let mut findings = vec![gpu(config, facts)];
     findings.extend(int8(facts));
     findings.extend(power::Modes::read(&config.facts_root).map(|modes| power_mode(&modes)));
     findings.extend(facts.clocks_pinned.map(clocks));
@@ -22,16 +22,23 @@ pub fn check(config: &Config, facts: &DeviceFacts) -> Vec<Finding> {
     findings
 }
 
-fn gpu(facts: &DeviceFacts) -> Finding {
+fn gpu(config: &Config, facts: &DeviceFacts) -> Finding {
     const CHECK: &str = "gpu";
     let gpu = match &facts.gpu {
         Ok(gpu) => gpu,
         Err(reason) => {
-            return problem(
-                CHECK,
-                format!("cannot be asked: {reason}"),
-                "see that the NVIDIA driver is loaded and that the agent's user is in the groups `video` and `render`",
-            );
+            let hint = match (config.default_runtime.worker.is_empty(), &facts.tensorrt) {
+                (true, _) => {
+                    "see that the NVIDIA driver is loaded and that the agent's user is in the groups `video` and `render`"
+                }
+                (false, Ok(_)) => {
+                    "see that the `worker` of the agent's configuration gets the GPU, as with `docker run --runtime nvidia`"
+                }
+                (false, Err(_)) => {
+                    "the `worker` of the agent's configuration is asked for it: mend what keeps it from TensorRT first"
+                }
+            };
+            return problem(CHECK, format!("cannot be asked: {reason}"), hint);
         }
     };
     let [major, minor] = gpu.compute_capability;

@@ -24,8 +24,8 @@ pub fn check(config: &Config, facts: &DeviceFacts) -> Vec<Finding> {
         Some(dir) => vec![below(root, dir)],
         None => SYSTEM.iter().map(|dir| root.join(dir)).collect(),
     };
-    let names: BTreeSet<String> = dirs.iter().flat_map(|dir| files::names(dir)).collect();
-    let majors = majors(&names);
+    let folders: Vec<Folder> = dirs.into_iter().map(Folder::read).collect();
+    let majors: BTreeSet<u32> = folders.iter().flat_map(Folder::majors).collect();
     let Some(newest) = majors.last() else { return Vec::new() };
     // Without a library that answered, the newest is the one that would have been tried.
     let used = match &facts.tensorrt {
@@ -34,20 +34,37 @@ pub fn check(config: &Config, facts: &DeviceFacts) -> Vec<Finding> {
         Err(_) => *newest,
     };
     let mut findings = vec![side_by_side(&majors, used)];
-    if majors.contains(&used) {
-        findings.push(parser(&names, used));
-        findings.push(plugins(&names, used));
+    // Where the library was loaded from; if only its name is known, where such a one is.
+    let loaded = facts.tensorrt.as_ref().ok().and_then(|found| Path::new(&found.library).parent());
+    let loaded = loaded.map(|dir| Folder::read(below(root, dir)));
+    let home = loaded.iter().chain(&folders).find(|folder| folder.majors().contains(&used));
+    if let Some(home) = home {
+        findings.push(parser(home, &folders, used));
+        findings.push(plugins(home, &folders, used));
     }
     findings
 }
 
-fn below(root: &Path, path: &Path) -> PathBuf {
-    root.join(path.strip_prefix("/").unwrap_or(path))
+/// A folder and the names in it.
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    names: BTreeSet<String>,
 }
 
-/// The major versions among the names, by `libnvinfer.so.8`, the name that programs are linked with.
-fn majors(names: &BTreeSet<String>) -> BTreeSet<u32> {
-    names.iter().filter_map(|name| name.strip_prefix("libnvinfer.so.")?.parse().ok()).collect()
+impl Folder {
+    fn read(path: PathBuf) -> Self {
+        Self { names: files::names(&path).into_iter().collect(), path }
+    }
+
+    /// The major versions in it, by `libnvinfer.so.8`, the name that programs are linked with.
+    fn majors(&self) -> BTreeSet<u32> {
+        self.names.iter().filter_map(|name| name.strip_prefix("libnvinfer.so.")?.parse().ok()).collect()
+    }
+}
+
+fn below(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
 fn side_by_side(majors: &BTreeSet<u32>, used: u32) -> Finding {
@@ -64,28 +81,40 @@ fn side_by_side(majors: &BTreeSet<u32>, used: u32) -> Finding {
     )
 }
 
-fn parser(names: &BTreeSet<String>, major: u32) -> Finding {
+fn parser(home: &Folder, folders: &[Folder], major: u32) -> Finding {
     const CHECK: &str = "onnx parser";
     let name = format!("libnvonnxparser.so.{major}");
-    match names.contains(&name) {
-        true => good(CHECK, format!("{name} is beside it")),
-        false => problem(
+    beside(CHECK, &name, home, folders).unwrap_or_else(|| {
+        problem(
             CHECK,
             format!("{name} is missing"),
             format!("install it: `sudo apt install libnvonnxparsers{major}`"),
-        ),
-    }
+        )
+    })
 }
 
-fn plugins(names: &BTreeSet<String>, major: u32) -> Finding {
+fn plugins(home: &Folder, folders: &[Folder], major: u32) -> Finding {
     const CHECK: &str = "plugin library";
     let name = format!("libnvinfer_plugin.so.{major}");
-    match names.contains(&name) {
-        true => good(CHECK, format!("{name} is beside it")),
-        false => advice(
+    beside(CHECK, &name, home, folders).unwrap_or_else(|| {
+        advice(
             CHECK,
             format!("{name} is missing: models with NVIDIA's plugins cannot be built"),
             format!("install it: `sudo apt install libnvinfer-plugin{major}`"),
-        ),
+        )
+    })
+}
+
+/// A library that belongs to TensorRT is where TensorRT is; one from elsewhere may be of another version.
+fn beside(check: &str, name: &str, home: &Folder, folders: &[Folder]) -> Option<Finding> {
+    if home.names.contains(name) {
+        return Some(good(check, format!("{name} is beside it")));
     }
+    let elsewhere = folders.iter().find(|folder| folder.names.contains(name))?;
+    Some(advice(
+        check,
+        format!("{name} is in {}, and TensorRT in {}", elsewhere.path.display(), home.path.display()),
+        "have both of one installation: remove the other one, or name the folder that is complete in `tensorrt-dir` of \
+         the agent's configuration",
+    ))
 }

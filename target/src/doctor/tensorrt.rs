@@ -1,14 +1,15 @@
 //! TensorRT as its workers found it: usable, known, of this JetPack, with a `trtexec` of the same version.
 
-use trt_wire::{DeviceFacts, Finding, TensorRt, TensorRtProduct};
+use trt_plan::PlanError;
+use trt_wire::{Backend, DeviceFacts, Finding, TensorRt, TensorRtProduct};
 
 use super::{advice, good, problem};
-use crate::config::Config;
+use crate::config::{Config, Runtime};
 use crate::facts::release;
 
 pub fn check(config: &Config, facts: &DeviceFacts, runtimes: &[DeviceFacts]) -> Vec<Finding> {
-    let mut findings = vec![jetpack(config, facts), default_place(facts, runtimes)];
-    findings.extend(runtimes.iter().map(named_place));
+    let mut findings = vec![jetpack(config, facts), default_place(config, facts, runtimes)];
+    findings.extend(runtimes.iter().map(|runtime| named_place(config, runtime)));
     findings.extend(trtexec(facts));
     findings
 }
@@ -50,7 +51,7 @@ fn jetpack(config: &Config, facts: &DeviceFacts) -> Finding {
     }
 }
 
-fn default_place(facts: &DeviceFacts, runtimes: &[DeviceFacts]) -> Finding {
+fn default_place(config: &Config, facts: &DeviceFacts, runtimes: &[DeviceFacts]) -> Finding {
     const CHECK: &str = "tensorrt";
     let others_work = runtimes.iter().any(|runtime| runtime.tensorrt.is_ok());
     match &facts.tensorrt {
@@ -58,44 +59,60 @@ fn default_place(facts: &DeviceFacts, runtimes: &[DeviceFacts]) -> Finding {
         Err(reason) if others_work => advice(
             CHECK,
             format!("none in the default place: {reason}"),
-            "models must name a `runtime`; or set `tensorrt-dir` or `worker` in the agent's configuration",
+            format!("models must name a `runtime`; or {}", mend(&config.default_runtime, "")),
         ),
-        Err(reason) => problem(
-            CHECK,
-            format!("cannot be used: {reason}"),
-            "install the TensorRT of JetPack (`sudo apt install tensorrt`), or set `tensorrt-dir` in the agent's \
-             configuration to the folder it is in",
-        ),
+        Err(reason) => problem(CHECK, format!("cannot be used: {reason}"), mend(&config.default_runtime, "")),
     }
 }
 
-fn named_place(facts: &DeviceFacts) -> Finding {
+/// What to do about a place to build in that has no TensorRT; `section` is where the configuration defines it.
+fn mend(place: &Runtime, section: &str) -> String {
+    match (place.worker.is_empty(), &place.tensorrt_dir) {
+        (false, None) => {
+            format!("run the program by hand, and mend `{section}worker` in the agent's configuration")
+        }
+        (false, Some(dir)) => format!(
+            "mend `{section}worker` or `{section}tensorrt-dir` in the agent's configuration: the worker must see {}",
+            dir.display()
+        ),
+        (true, Some(dir)) => format!(
+            "install a complete TensorRT in {}, or mend `{section}tensorrt-dir` in the agent's configuration",
+            dir.display()
+        ),
+        (true, None) => {
+            "install the TensorRT of JetPack (`sudo apt install tensorrt`), or set `tensorrt-dir` in the \
+                         agent's configuration to the folder it is in"
+                .into()
+        }
+    }
+}
+
+fn named_place(config: &Config, facts: &DeviceFacts) -> Finding {
     let name = facts.runtime.as_ref().map(ToString::to_string).unwrap_or_default();
     let check = format!("runtime {name}");
     match &facts.tensorrt {
         Ok(found) => usable(&check, found, facts),
-        Err(reason) => problem(
-            &check,
-            format!("no TensorRT: {reason}"),
-            format!("try its `worker` by hand, and mend `runtimes.{name}` in the agent's configuration"),
-        ),
+        Err(reason) => {
+            let place = config.runtime(facts.runtime.as_ref()).unwrap_or(&config.default_runtime);
+            problem(&check, format!("no TensorRT: {reason}"), mend(place, &format!("runtimes.{name}.")))
+        }
     }
 }
 
-/// A TensorRT whose interface this agent does not know can be built with by `trtexec` only.
+/// What builds with it is the plan's question, so that a push is refused just where this is a problem.
 fn usable(check: &str, found: &TensorRt, facts: &DeviceFacts) -> Finding {
-    match (found.is_known, &facts.trtexec) {
-        (true, _) => good(check, format!("{found} at {}", found.library)),
-        (false, Some(_)) => advice(
+    match trt_plan::builder(facts) {
+        Ok(Backend::Nvinfer) => good(check, format!("{found} at {}", found.library)),
+        Ok(Backend::Trtexec) => advice(
             check,
             format!("{found} is unknown to this agent; engines are built by trtexec"),
             "`trt-deploy agent install` brings an agent that may know it",
         ),
-        (false, None) => problem(
-            check,
-            format!("{found} is unknown to this agent, and there is no trtexec to build with"),
-            "install trtexec (`sudo apt install libnvinfer-bin`), or a newer agent with `trt-deploy agent install`",
-        ),
+        Err(error @ PlanError::TrtexecDiffers { .. }) => {
+            let hint = error.hint().unwrap_or_default();
+            problem(check, format!("{found} is unknown to this agent, and {error}"), hint)
+        }
+        Err(error) => problem(check, error.to_string(), error.hint().unwrap_or_default()),
     }
 }
 
@@ -114,6 +131,8 @@ fn trtexec(facts: &DeviceFacts) -> Option<Finding> {
         Some(version) if version == found.version => {
             good(CHECK, format!("the same version, at {}", trtexec.path))
         }
+        // `tensorrt` has said so.
+        Some(_) if !found.is_known => return None,
         Some([major, minor, patch]) => advice(
             CHECK,
             format!("{} is of {major}.{minor}.{patch}, the library is {found}", trtexec.path),

@@ -76,6 +76,90 @@ fn a_tensorrt_that_this_agent_does_not_know_needs_trtexec() {
         facts.trtexec = None;
     });
     assert_eq!(finding(&found, "tensorrt").health, Health::Problem);
+    // With another version's, each push is refused.
+    let found = of("orin-nano", |config, facts| {
+        unknown(config, facts);
+        facts.trtexec.as_mut().unwrap().version = Some([8, 6, 2]);
+    });
+    let tensorrt = finding(&found, "tensorrt");
+    assert_eq!(tensorrt.health, Health::Problem);
+    assert!(tensorrt.message.contains("8.6.2"), "{}", tensorrt.message);
+    assert!(!tensorrt.hint.as_ref().unwrap().contains("nvinfer`"), "it is not known: {tensorrt:?}");
+    assert!(found.iter().all(|finding| finding.check != "trtexec"), "it is said once");
+}
+
+/// The place that is configured is to be mended, not JetPack's.
+#[test]
+fn hints_about_tensorrt_and_gpu_speak_of_what_is_configured() {
+    let worker = || vec!["docker".to_owned()];
+    for (dir, worker, words, gpu) in [
+        (None, vec![], "sudo apt install tensorrt", "NVIDIA driver"),
+        (Some("/opt/trt"), vec![], "complete TensorRT in /opt/trt", "NVIDIA driver"),
+        (None, worker(), "mend `worker`", "keeps it from TensorRT"),
+        (Some("/opt/trt"), worker(), "must see /opt/trt", "keeps it from TensorRT"),
+    ] {
+        let found = of("nano", |config, facts| {
+            config.default_runtime = Runtime { tensorrt_dir: dir.map(Into::into), worker: worker.clone() };
+            (facts.tensorrt, facts.gpu) = (Err("x".into()), Err("x".into()));
+        });
+        let hint = |check| finding(&found, check).hint.clone().unwrap();
+        assert!(hint("tensorrt").contains(words), "{}", hint("tensorrt"));
+        assert!(hint("gpu").contains(gpu), "{}", hint("gpu"));
+        let is_configured = dir.is_some() || !worker.is_empty();
+        assert_eq!(hint("tensorrt").contains("JetPack"), !is_configured, "{}", hint("tensorrt"));
+    }
+    let found = of("nano", |config, facts| {
+        config.default_runtime.worker = worker();
+        facts.gpu = Err("no driver".into());
+    });
+    assert!(finding(&found, "gpu").hint.as_ref().unwrap().contains("--runtime nvidia"));
+}
+
+/// Files of these names in folders below a root.
+fn installed(files: &[&str]) -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    for file in files {
+        let path = root.path().join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "").unwrap();
+    }
+    root
+}
+
+#[test]
+fn parser_and_plugins_are_looked_for_where_the_library_was_loaded_from() {
+    let root = installed(&[
+        "usr/lib/aarch64-linux-gnu/libnvinfer.so.10",
+        "usr/lib/aarch64-linux-gnu/libnvonnxparser.so.10",
+        "usr/local/lib/libnvinfer.so.10",
+        "usr/local/lib/libnvinfer_plugin.so.10",
+        "opt/trt/libnvinfer.so.10",
+    ]);
+    for (library, parser, plugins) in [
+        ("/usr/lib/aarch64-linux-gnu/libnvinfer.so.10.3.0", Health::Good, Health::Advice),
+        ("/usr/local/lib/libnvinfer.so.10.3.0", Health::Advice, Health::Good),
+        ("/opt/trt/libnvinfer.so.10.3.0", Health::Advice, Health::Advice),
+        ("libnvinfer.so.10", Health::Good, Health::Advice),
+    ] {
+        let found = of("orin-nano", |config, facts| {
+            config.facts_root = root.path().to_owned();
+            facts.tensorrt.as_mut().unwrap().library = library.into();
+        });
+        assert_eq!(finding(&found, "onnx parser").health, parser, "{library}");
+        assert_eq!(finding(&found, "plugin library").health, plugins, "{library}");
+    }
+    std::fs::remove_file(root.path().join("usr/lib/aarch64-linux-gnu/libnvonnxparser.so.10")).unwrap();
+    let found = of("orin-nano", |config, _| config.facts_root = root.path().to_owned());
+    assert_eq!(finding(&found, "onnx parser").health, Health::Problem, "it is nowhere");
+}
+
+#[test]
+fn two_versions_side_by_side_are_pointed_out_with_the_one_that_is_used() {
+    let root = installed(&["usr/lib/aarch64-linux-gnu/libnvinfer.so.10", "usr/local/lib/libnvinfer.so.8"]);
+    let found = of("orin-nano", |config, _| config.facts_root = root.path().to_owned());
+    let versions = finding(&found, "versions");
+    assert_eq!(versions.health, Health::Advice);
+    assert!(versions.message.contains("8 and 10") && versions.message.contains("10 is used"), "{versions:?}");
 }
 
 #[test]

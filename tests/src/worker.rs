@@ -1,6 +1,14 @@
 //! Workers of a test's own, in place of `trt-agent worker`.
 
+use trt_wire::worker::{CONTRACT, WorkerEvent};
+
 use crate::{Options, program};
+
+/// What a worker of this version says first, as a line of JSON.
+pub fn hello() -> String {
+    let hello = WorkerEvent::Hello { contract: CONTRACT, agent_version: env!("CARGO_PKG_VERSION").into() };
+    serde_json::to_string(&hello).expect("plain data")
+}
 
 /// A device whose worker is `simulated-worker` with these arguments: a SIMULATED TensorRT on a SIMULATED module.
 pub fn simulated(arguments: &[&str]) -> Options {
@@ -9,11 +17,12 @@ pub fn simulated(arguments: &[&str]) -> Options {
     without_tensorrt(std::iter::once(program).chain(arguments).collect())
 }
 
-/// A SIMULATED device whose builds run `script`, a piece of shell.
+/// A SIMULATED device whose builds run `script`, a piece of shell, after the worker has said who it is.
 pub fn script(script: &str) -> Options {
     let simulated = program("simulated-worker").display().to_string();
+    let hello = hello();
     without_tensorrt(shell(&format!(
-        "read -r job\ncase $job in\n*'\"job\":\"build\"'*) {script} ;;\n\
+        "read -r job\ncase $job in\n*'\"job\":\"build\"'*) echo '{hello}'; {script} ;;\n\
          *) {{ printf '%s\\n' \"$job\"; cat; }} | {simulated} --tensorrt 10.3.0 --module orin-nano ;;\nesac\n"
     )))
 }
@@ -21,9 +30,10 @@ pub fn script(script: &str) -> Options {
 /// A device with the real worker, which waits for `seconds` after it said that it builds.
 pub fn slow(seconds: u32) -> Options {
     let agent = program("trt-agent").display().to_string();
+    let hello = hello();
     let builds = r#"{"worker":"event","event":{"event":"phase","phase":"build"}}"#;
     let worker = shell(&format!(
-        "read -r job\ncase $job in *'\"job\":\"build\"'*) echo '{builds}'; sleep {seconds} ;; esac\n\
+        "read -r job\ncase $job in *'\"job\":\"build\"'*) echo '{hello}'; echo '{builds}'; sleep {seconds} ;; esac\n\
          {{ printf '%s\\n' \"$job\"; cat; }} | {agent} worker\n"
     ));
     Options { worker, ..Options::default() }

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use e2e::{Device, Host, models, program};
+use e2e::{Device, Host, models, program, worker};
 
 #[test]
 fn the_socket_is_for_user_and_group_only() {
@@ -158,4 +158,34 @@ fn an_agent_whose_program_was_replaced_goes_on_building() {
     agent.kill().expect("it runs");
     agent.wait().expect("it ends");
     run.ok();
+}
+
+#[test]
+fn what_a_newer_agent_stored_is_renewed_by_a_push_and_nothing_of_it_is_removed() {
+    let device = Device::with(&worker::simulated(&["--tensorrt", "10.3.0", "--module", "orin-nano"]));
+    let host = Host::new();
+    host.write("net.onnx", models::convolutions(16, 8, 1));
+    host.fleet("  net: {onnx: net.onnx, precision: fp32, verify: {required: false}}\n", &device);
+    host.run(&["push", "here"]).ok();
+    let problem = || host.run(&["status", "--json"]).ok().json()[0]["models"][0]["problem"].clone();
+    let newer = |path: &std::path::Path| {
+        let text = fs::read_to_string(path).expect("a document");
+        let mut document: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        document["format"] = serde_json::json!(99);
+        fs::write(path, document.to_string()).expect("a document");
+    };
+    let engine = fs::canonicalize(device.engine("net")).expect("an engine");
+    for (document, action) in [
+        (device.store("models/net/current/manifest.json"), "activate"),
+        (engine.with_file_name("build.json"), "build"),
+    ] {
+        newer(&document);
+        let words = problem().to_string();
+        assert!(words.contains("another version of the agent") && words.contains("push"), "{words}");
+        assert!(!words.contains("remove"), "{words}");
+        let pushed = host.run(&["push", "here", "--json"]).ok().json();
+        assert_eq!(pushed[0]["models"][0]["planned"]["action"], action);
+        assert!(problem().is_null(), "{}", problem());
+        assert!(engine.exists(), "an application may have it open");
+    }
 }

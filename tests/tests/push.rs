@@ -1,8 +1,9 @@
 //! The main job over a local socket: from nothing to an active engine, and back.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
-use e2e::{Device, Host, models, require_rtx};
+use e2e::{Device, Host, Options, models, program, require_rtx, worker};
 
 const FP32: &str = "  net:\n    onnx: net.onnx\n    precision: fp32\n    verify: {required: false}\n";
 
@@ -208,4 +209,129 @@ fn a_release_that_must_be_verified_is_refused_before_anything_is_sent() {
     host.fleet("  net: {onnx: net.onnx, precision: fp32}\n", &device);
     host.run(&["push", "here"]).fails(5, &["must be verified", "required: false"]);
     assert_eq!(fs::read_dir(device.store("blobs")).expect("a folder").count(), 0);
+}
+
+#[test]
+fn what_was_decided_for_a_release_is_told_even_if_its_engine_was_built_for_another() {
+    let nano = worker::simulated(&["--tensorrt", "8.2.1", "--module", "nano"]);
+    let (device, host) = (Device::with(&nano), Host::new());
+    host.write("net.onnx", models::convolutions(16, 8, 2));
+    models::photographs(&host.path("photos"), 4);
+    let decided = || {
+        let status = host.run(&["status", "--json"]).ok().json();
+        status[0]["models"][0]["current"]["decisions"].to_string()
+    };
+    let instead = "FP16 is built instead of INT8";
+
+    host.fleet(&FP32.replace("fp32", "fp16"), &device);
+    host.run(&["push", "here"]).ok();
+    assert!(decided().contains("SIMULATED") && !decided().contains(instead), "{}", decided());
+
+    let calibration = "    calibration: {images: photos, preprocess: plain}\n    on-unsupported: fp16\n";
+    host.fleet(&format!("{}{calibration}", FP32.replace("fp32", "int8")), &device);
+    let pushed = host.run(&["push", "here", "--json"]).ok().json();
+    let model = &pushed[0]["models"][0];
+    assert_eq!(model["planned"]["action"], "activate", "the engine is the same");
+    assert!(model["deployed"]["decisions"].to_string().contains(instead), "{model}");
+    assert!(decided().contains(instead) && decided().contains("SIMULATED"), "{}", decided());
+    let plan = fs::read_to_string(device.store("models/net/current/plan.json")).expect("a plan");
+    assert!(plan.contains(instead), "{plan}");
+
+    host.run(&["rollback", "here"]).ok();
+    assert!(!decided().contains(instead), "{}", decided());
+}
+
+/// A SIMULATED worker of the configuration that writes a line to `starts` each time it is started.
+fn counted(starts: &std::path::Path, more: &str) -> Options {
+    let simulated = program("simulated-worker").display().to_string();
+    let script = format!(
+        "echo started >> {}; exec {simulated} --tensorrt 10.3.0 --module orin-nano {more}",
+        starts.display()
+    );
+    let worker = ["sh", "-c", &script].map(str::to_owned).to_vec();
+    Options { worker, without_tensorrt: true, ..Options::default() }
+}
+
+#[test]
+fn a_push_starts_a_worker_of_the_configuration_once_to_ask_and_once_to_build() {
+    let host = Host::new();
+    let starts = host.path("starts");
+    let device = Device::with(&counted(&starts, ""));
+    let count = || fs::read_to_string(&starts).map_or(0, |text| text.lines().count());
+    host.write("net.onnx", models::convolutions(16, 8, 1));
+    host.fleet(FP32, &device);
+    host.run(&["push", "here"]).ok();
+    assert_eq!(count(), 2);
+    host.run(&["push", "here"]).ok();
+    assert_eq!(count(), 3, "another push asks anew");
+}
+
+#[test]
+fn nobody_loads_a_second_tensorrt_beside_a_build() {
+    let host = Host::new();
+    let starts = host.path("starts");
+    let slow = counted(&starts, "--slow 4");
+    let config = format!("runtimes:\n  triton:\n    worker: {}\n", serde_json::json!(slow.worker));
+    let device = Device::with(&Options { config, ..slow });
+    let count = || fs::read_to_string(&starts).map_or(0, |text| text.lines().count());
+    host.write("net.onnx", models::convolutions(16, 8, 1));
+    host.fleet(FP32, &device);
+    let push = host.start(&["push", "here"]);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while count() < 2 {
+        assert!(Instant::now() < deadline, "the build does not begin");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let probe = host.run(&["probe", "here", "--json"]).ok();
+    assert!(probe.stdout.contains("10,") || probe.stdout.contains("10.3.0"), "{probe:?}");
+    host.run(&["push", "here", "--dry-run"]).ok();
+    host.fleet(&format!("{FP32}    runtime: triton\n"), &device);
+    host.run(&["push", "here", "--dry-run"]).fails(5, &["a build is under way", "`triton`"]);
+    assert_eq!(count(), 2, "one to ask and one to build");
+    assert!(push.wait_with_output().expect("it ends").status.success());
+    host.run(&["push", "here", "--dry-run"]).ok();
+}
+
+#[test]
+fn a_worker_of_another_version_is_refused_before_anything_is_built() {
+    let old = r#"{"worker":"probed","tensorrt":{"Err":"x"},"gpu":{"Err":"x"},"cuda_driver":null}"#;
+    let new = r#"{"worker":"hello","contract":4711,"agent_version":"9.9.9"}"#;
+    for (said, words) in [(old, "older than this agent"), (new, "trt-agent 9.9.9")] {
+        let worker = ["sh", "-c", &format!("read -r job; echo '{said}'")].map(str::to_owned).to_vec();
+        let device = Device::with(&Options { worker, without_tensorrt: true, ..Options::default() });
+        let host = Host::new();
+        host.write("net.onnx", models::convolutions(16, 8, 1));
+        host.fleet(FP32, &device);
+        host.run(&["push", "here"]).fails(5, &[words, "build its image anew"]);
+    }
+    // A container that was replaced between the question and the build.
+    let (device, host) = (Device::with(&worker::script(&format!("echo '{new}'"))), Host::new());
+    host.write("net.onnx", models::convolutions(16, 8, 1));
+    host.fleet(FP32, &device);
+    host.run(&["push", "here"]).fails(5, &["trt-agent 9.9.9", "build its image anew"]);
+}
+
+#[test]
+fn a_timing_cache_that_cannot_be_kept_is_told_and_a_forced_rebuild_uses_none() {
+    let device = Device::with(&worker::simulated(&["--tensorrt", "10.3.0", "--module", "orin-nano"]));
+    let host = Host::new();
+    host.write("net.onnx", models::convolutions(16, 8, 1));
+    host.fleet(FP32, &device);
+    fs::write(device.store("timing"), "a file where the folder should be").expect("a file");
+    let pushed = host.run(&["push", "here", "--json"]).ok().json();
+    let lost = "the timing cache cannot be kept";
+    let decisions = pushed[0]["models"][0]["deployed"]["decisions"].to_string();
+    assert!(decisions.contains(lost), "{decisions}");
+    let status = host.run(&["status", "--json"]).ok().json();
+    assert!(status.to_string().contains(lost), "{status}");
+
+    fs::remove_file(device.store("timing")).expect("it goes");
+    host.run(&["push", "here", "--rebuild"]).ok();
+    let caches = fs::read_dir(device.store("timing")).expect("a folder").flatten();
+    let caches: Vec<_> = caches.map(|entry| entry.path()).collect();
+    // The worker refuses a cache like this one, so that it would notice.
+    fs::write(&caches[0], "of another TensorRT").expect("a file");
+    host.run(&["push", "here", "--rebuild"]).ok();
+    let kept = fs::read_to_string(&caches[0]).expect("a cache");
+    assert!(kept.starts_with("SIMULATED"), "what a forced rebuild measures is kept: {kept}");
 }

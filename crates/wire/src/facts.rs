@@ -27,8 +27,14 @@ pub struct TensorRt {
     pub version: [u32; 3],
     /// The file that was loaded.
     pub library: String,
-    /// Whether this agent knows the library's interface and can build in process; if not, `trtexec` may.
+    /// Whether this agent knows the library's interface and can build in process; if not, `trtexec` may. Agents that
+    /// stored nothing about it built with known libraries only.
+    #[serde(default = "known")]
     pub is_known: bool,
+}
+
+fn known() -> bool {
+    true
 }
 
 impl fmt::Display for TensorRt {
@@ -98,7 +104,11 @@ pub struct Finding {
 }
 
 /// What the agent knows about its device.
+///
+/// They are stored with every engine. What the agent that stored them did not know of is unknown
+/// ([`DeviceFacts::default`]): an engine stays readable when a fact is added here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct DeviceFacts {
     /// The host name.
     pub hostname: String,
@@ -144,6 +154,12 @@ pub struct DeviceFacts {
     pub disk_free: u64,
     /// The agent's version.
     pub agent_version: String,
+}
+
+impl Default for DeviceFacts {
+    fn default() -> Self {
+        Self::unknown("the agent that stored these facts did not know of it")
+    }
 }
 
 impl DeviceFacts {

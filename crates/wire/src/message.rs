@@ -227,6 +227,9 @@ pub struct ReleaseStatus {
     pub engine_bytes: u64,
     /// Whether it was proven.
     pub verify: VerifyOutcome,
+    /// What was decided for this release, plan and build together.
+    #[serde(default)]
+    pub decisions: Vec<Decision>,
     /// When it was last activated, in seconds since 1970 by the device's clock.
     pub activated: Option<u64>,
 }

@@ -1,7 +1,11 @@
 //! The contract between agent and worker: one [`Job`] as JSON on stdin, [`WorkerEvent`]s as JSON lines on stdout.
 //!
 //! The worker is a process of its own, so that a crash, a hang or an out-of-memory kill inside TensorRT is a failed
-//! job and never a dead agent. It exits 0 after any event but [`WorkerEvent::Event`].
+//! job and never a dead agent. It exits 0 after any event but [`WorkerEvent::Hello`] and [`WorkerEvent::Event`].
+//!
+//! A worker may be of another version than its agent: in a container's image it is as old as the image. It would leave
+//! out what it does not know of a job and build something else. Therefore it says [`WorkerEvent::Hello`] before anything
+//! else, and the agent takes nothing from a worker that keeps another [`CONTRACT`] or names none.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,6 +13,12 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::{BuildPlan, Decision, Failure, Gpu, TensorRt, Trtexec, message::Event};
+
+/// The version of the contract that this module describes.
+///
+/// Raised with every change to what a job means or to what a worker must say: a new field of [`BuildJob`] or of
+/// [`BuildPlan`], another reading of an old one, a new job, a new event that the agent waits for.
+pub const CONTRACT: u32 = 1;
 
 /// What a worker is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,6 +141,13 @@ pub struct Built {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "worker", rename_all = "kebab-case")]
 pub enum WorkerEvent {
+    /// The first line: who speaks.
+    Hello {
+        /// [`CONTRACT`] of the worker.
+        contract: u32,
+        /// The version of the worker's program.
+        agent_version: String,
+    },
     /// Something to pass on to the host.
     Event {
         /// The event.

@@ -15,12 +15,15 @@ use trt_wire::frame::{self, Frame, FrameError};
 use trt_wire::message::{
     Action, Hello, Intent, ModelStatus, PROTOCOL, Planned, ReleaseStatus, Reply, Request,
 };
-use trt_wire::{BlobId, EngineKey, Failure, FailureCode, Manifest, ModelName, Retry};
+use trt_wire::{
+    BlobId, DeviceFacts, EngineKey, Failure, FailureCode, Manifest, ModelName, Retry, RuntimeName,
+};
 
 use super::Agent;
 use super::lock::Held;
-use crate::deploy::{self, Control};
+use crate::deploy::{self, Control, Order};
 use crate::doctor;
+use crate::facts::Gatherer;
 
 /// How much of a host's name is kept, in characters.
 const LONGEST_NAME: usize = 128;
@@ -254,9 +257,10 @@ impl Session<'_> {
         manifest: &Manifest,
         rebuild: bool,
         promised: Option<&str>,
+        facts: impl FnOnce(&Gatherer, Option<&RuntimeName>) -> Result<DeviceFacts, Failure>,
     ) -> Result<Planned, Failure> {
-        let agent = self.agent;
-        deploy::plan(manifest, rebuild, promised, &agent.config, &agent.store, &agent.gatherer)
+        let Agent { config, store, gatherer, .. } = &**self.agent;
+        deploy::plan(manifest, rebuild, promised, config, store, |runtime| facts(gatherer, runtime))
     }
 
     fn plan(
@@ -266,11 +270,12 @@ impl Session<'_> {
         rebuild: bool,
         promised: Option<&str>,
     ) -> Result<Reply, Failure> {
-        let mut planned = self.plan_now(&manifest, rebuild, promised.filter(|_| intent == Intent::Look))?;
+        let promised = promised.filter(|_| intent == Intent::Look);
+        let mut planned = self.plan_now(&manifest, rebuild, promised, Gatherer::gather)?;
         if intent == Intent::Deploy && planned.action != Action::Nothing {
             self.lock()?;
             // Whoever held the lock until now may have changed what is to be done.
-            planned = self.plan_now(&manifest, rebuild, None)?;
+            planned = self.plan_now(&manifest, rebuild, None, Gatherer::recall)?;
             self.pending = Some(Pending { manifest, rebuild, engine: planned.engine });
         }
         Ok(Reply::Planned(Box::new(planned)))
@@ -306,7 +311,7 @@ impl Session<'_> {
         let Some(Pending { manifest, rebuild, engine }) = self.pending.take() else {
             return refuse(FailureCode::BadRequest, "nothing was planned on this connection");
         };
-        let planned = self.plan_now(&manifest, rebuild, None)?;
+        let planned = self.plan_now(&manifest, rebuild, None, Gatherer::recall)?;
         if planned.engine != expect || engine != expect {
             return refuse(FailureCode::PlanChanged, "the device changed since the plan was made");
         }
@@ -317,7 +322,11 @@ impl Session<'_> {
         let (agent, host, job) = (Arc::clone(self.agent), Arc::clone(&self.host), control.clone());
         let thread = std::thread::spawn(move || {
             let sink = |event| host.reply(&Reply::Event(event));
-            let run = || deploy::run(&manifest, &planned, &host.who, &agent.config, &agent.store, &job, sink);
+            let run = || {
+                let _building = (planned.action == Action::Build).then(|| agent.gatherer.building());
+                let order = Order { manifest: &manifest, planned: &planned, rebuild, who: &host.who };
+                deploy::run(order, &agent.config, &agent.store, &job, sink)
+            };
             let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
                 let message = "the deployment ended in a panic; the agent's log has the place";
                 Err(Failure::new(FailureCode::Store, Retry::Now, message))
@@ -348,6 +357,8 @@ impl Session<'_> {
             let record = store
                 .engine(release.engine)?
                 .ok_or_else(|| gone(format!("the engine of the active release {id} is gone")))?;
+            let plan = release.plan.as_ref().unwrap_or(&record.plan);
+            let decisions = plan.decisions.iter().chain(&record.built.decisions).cloned().collect();
             let current = ReleaseStatus {
                 release: release.id,
                 engine: release.engine,
@@ -357,6 +368,7 @@ impl Session<'_> {
                 tensorrt: record.built.tensorrt.to_string(),
                 engine_bytes: record.built.engine_bytes,
                 verify: release.verify,
+                decisions,
                 activated: release.activation.map(|activation| activation.time),
             };
             Ok::<_, Failure>((Some(current), store.previous(&model)?))
@@ -364,7 +376,11 @@ impl Session<'_> {
         match look() {
             Ok((current, previous)) => ModelStatus { model, current, problem: None, previous, path },
             Err(failure) => {
-                ModelStatus { model, current: None, problem: Some(failure.message), previous: None, path }
+                let problem = match failure.hint {
+                    Some(hint) => format!("{} ({hint})", failure.message),
+                    None => failure.message,
+                };
+                ModelStatus { model, current: None, problem: Some(problem), previous: None, path }
             }
         }
     }

@@ -15,7 +15,7 @@ pub fn hook_of<'a>(manifest: &Manifest, config: &'a Config) -> Result<Option<&'a
 }
 
 /// Makes `release` the active one and runs the model's hook. If the hook fails or is cancelled, what was active before
-/// is active again.
+/// is active again, whatever else of it can still be read.
 pub fn switch(
     store: &Store,
     config: &Config,
@@ -28,31 +28,29 @@ pub fn switch(
     let hook = hook_of(manifest, config)?;
     let before = store.current(model)?;
     // What is activated once more keeps its way back.
-    let previous = if before == Some(release) { way_back(store, manifest, release)? } else { previous };
+    let previous = if before == Some(release) { store.way_back(model, release) } else { previous };
     store.activate(model, release, previous)?;
     let Some(hook) = hook else { return Ok(()) };
     let Err(problem) = run_hook(hook, store, manifest, release, cancel) else { return Ok(()) };
-    match before {
-        Some(before) => {
-            store.activate(model, before, way_back(store, manifest, before)?)?;
-            // The application may hold the new engine by now: tell it again. This failure is reported already.
-            let _ = run_hook(hook, store, manifest, before, &AtomicBool::new(false));
-        }
-        None => store.deactivate(model)?,
+    let undone = match before {
+        Some(before) => store.activate(model, before, store.way_back(model, before)),
+        None => store.deactivate(model),
+    };
+    let failed = |message: String| Failure::new(FailureCode::HookFailed, Retry::AfterFix, message);
+    if let Err(error) = undone {
+        let error = Failure::from(error);
+        let message = format!(
+            "the hook failed ({problem}), and what was active before could not be made active again: {error}"
+        );
+        return Err(Failure { hint: error.hint, ..failed(message) });
     }
-    Err(Failure::new(
-        FailureCode::HookFailed,
-        Retry::AfterFix,
-        format!("the hook failed and what was active before is active again: {problem}"),
-    )
-    .with_hint(
+    if let Some(before) = before {
+        // The application may hold the new engine by now: tell it again. This failure is reported already.
+        let _ = run_hook(hook, store, manifest, before, &AtomicBool::new(false));
+    }
+    Err(failed(format!("the hook failed and what was active before is active again: {problem}")).with_hint(
         "run the hook's program on the device by hand; the agent's configuration names it under `hooks`",
     ))
-}
-
-/// Where a rollback from `release` would go.
-fn way_back(store: &Store, manifest: &Manifest, release: ReleaseId) -> Result<Option<ReleaseId>, Failure> {
-    Ok(store.release(&manifest.model, release)?.and_then(|release| release.activation?.previous))
 }
 
 fn run_hook(

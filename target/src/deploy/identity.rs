@@ -8,8 +8,14 @@ use trt_wire::{
     BlobId, BuildPlan, Decision, DeviceFacts, EngineKey, FileEntry, Manifest, QuantMode, ReleaseId, TensorRt,
 };
 
-/// Raised whenever the same table and graph are composed differently, so that engines are built again.
-const COMPOSER: u32 = 2;
+/// Raised whenever the same table and graph are composed differently, so that engines are built again. The test
+/// [`composed`](super::composed) notices.
+pub const COMPOSER: u32 = 3;
+
+/// Raised whenever the worker gives TensorRT other settings for the same plan, so that engines are built again: a
+/// builder flag, what is done with `keep` or with the table's header, an argument of `trtexec`. Nothing can notice that:
+/// whoever changes `worker/{configure,keep,implicit,trtexec}` or the calls of `nvinfer` below them thinks of it.
+const BUILDER: u32 = 1;
 
 /// Everything an engine depends on, in a fixed order.
 ///
@@ -18,6 +24,7 @@ const COMPOSER: u32 = 2;
 #[derive(Serialize)]
 struct Ingredients<'a> {
     composer: u32,
+    builder: u32,
     generation: u32,
     files: &'a [FileEntry],
     table: Option<BlobId>,
@@ -32,7 +39,7 @@ struct Ingredients<'a> {
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Plugin {
     path: PathBuf,
-    /// What is in it; `None` for a library that only the worker's container has.
+    /// What is in it; `None` if it cannot be read from here.
     content: Option<BlobId>,
 }
 
@@ -41,6 +48,11 @@ impl Plugin {
     pub fn at(path: PathBuf) -> Self {
         let content = hash_file(&path).ok();
         Self { path, content }
+    }
+
+    /// A library at a path that only a worker of the configuration sees. A file of this path here may be another one.
+    pub fn elsewhere(path: PathBuf) -> Self {
+        Self { path, content: None }
     }
 }
 
@@ -58,6 +70,7 @@ pub fn engine_key(
     let uses_table = matches!(plan.mode, QuantMode::Implicit | QuantMode::Explicit);
     let ingredients = Ingredients {
         composer: COMPOSER,
+        builder: BUILDER,
         generation,
         files: &manifest.files,
         table: manifest.table.as_ref().filter(|_| uses_table).map(|table| table.blob),

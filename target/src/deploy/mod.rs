@@ -10,7 +10,9 @@ mod run;
 
 pub use plan::plan;
 pub use rollback::rollback;
-pub use run::{Control, run};
+pub use run::{Control, Order, run};
 
+#[cfg(test)]
+mod composed;
 #[cfg(test)]
 mod tests;

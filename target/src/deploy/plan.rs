@@ -3,18 +3,19 @@
 use std::path::{Component, Path};
 
 use trt_wire::message::{Action, Missing, Planned};
-use trt_wire::{DeviceFacts, EngineKey, Failure, FailureCode, Manifest, Retry};
+use trt_wire::{
+    Decision, DeviceFacts, EngineKey, Failure, FailureCode, Manifest, ReleaseId, Retry, RuntimeName,
+};
 
 use super::identity::Plugin;
 use super::{activate, identity};
-use crate::config::Config;
-use crate::facts::Gatherer;
-use crate::store::Store;
+use crate::config::{Config, Runtime};
+use crate::store::{Store, StoreError};
 
 /// Room that a build needs beyond its inputs: the engine, its log and composed graphs, as multiples of the inputs.
 const BUILD_SPACE: u64 = 3;
 
-/// Decides; changes nothing.
+/// Decides; changes nothing. `facts` gathers those about a place to build in, once the manifest is known to make sense.
 ///
 /// `table_promised` plans for a table of that algorithm that is not there yet; such a plan cannot be carried out.
 pub fn plan(
@@ -23,25 +24,28 @@ pub fn plan(
     table_promised: Option<&str>,
     config: &Config,
     store: &Store,
-    gatherer: &Gatherer,
+    facts: impl FnOnce(Option<&RuntimeName>) -> Result<DeviceFacts, Failure>,
 ) -> Result<Planned, Failure> {
     check(manifest, config)?;
     let plugins = config.plugin_paths(&manifest.build.plugins)?;
-    let facts = gatherer.gather(manifest.build.runtime.as_ref())?;
+    let runtime = config.runtime(manifest.build.runtime.as_ref())?;
+    let facts = facts(manifest.build.runtime.as_ref())?;
     let table = manifest.table.as_ref().map(|table| table.algorithm.as_str()).or(table_promised);
-    let plan =
+    let mut plan =
         trt_plan::plan(&manifest.summary, table, &manifest.build, &facts).map_err(|error| Failure {
             hint: error.hint(),
             ..Failure::new(FailureCode::Unplannable, Retry::AfterFix, error.to_string())
         })?;
     check_verification(manifest)?;
-    let plugins: Vec<Plugin> = plugins.into_iter().map(Plugin::at).collect();
+    plan.decisions.extend(unseen_plugins(manifest, runtime));
+    let seen = if runtime.worker.is_empty() { Plugin::at } else { Plugin::elsewhere };
+    let plugins: Vec<Plugin> = plugins.into_iter().map(seen).collect();
     let key = |generation| identity::engine_key(manifest, &plan, &plugins, &facts, generation);
     let engine = newest_or_next(key, rebuild, store)?;
     let release = identity::release_id(manifest, engine);
     let current = store.current(&manifest.model)?;
-    let has_engine = store.engine(engine)?.is_some();
-    let is_active = current == Some(release) && store.release(&manifest.model, release)?.is_some();
+    let has_engine = matches!(look(engine, store)?, Place::Taken);
+    let is_active = current == Some(release) && is_whole(manifest, release, store)?;
     let action = match (has_engine, is_active) {
         (true, true) => Action::Nothing,
         (true, false) => Action::Activate,
@@ -63,24 +67,67 @@ pub fn plan(
     })
 }
 
-/// The key of the newest engine of this plan that is here; of the one after it for a forced rebuild.
+/// What the store has under an engine's key.
+enum Place {
+    Free,
+    /// An engine that this agent knows all about.
+    Taken,
+    /// An engine of which only another version of the agent knows all. It may be in use and stays where it is.
+    Foreign,
+}
+
+fn look(key: EngineKey, store: &Store) -> Result<Place, StoreError> {
+    match store.engine(key) {
+        Ok(Some(_)) => Ok(Place::Taken),
+        Ok(None) => Ok(Place::Free),
+        Err(StoreError::OtherVersion { .. }) => Ok(Place::Foreign),
+        Err(error) => Err(error),
+    }
+}
+
+/// The key of the newest engine of this plan that is here; of the one after it if there is none, and for a forced
+/// rebuild.
 fn newest_or_next(
     key: impl Fn(u32) -> EngineKey,
     rebuild: bool,
     store: &Store,
 ) -> Result<EngineKey, Failure> {
-    let mut newest = key(0);
-    if store.engine(newest)?.is_none() {
-        return Ok(newest);
-    }
-    for generation in 1.. {
-        let next = key(generation);
-        if store.engine(next)?.is_none() {
-            return Ok(if rebuild { next } else { newest });
+    let mut newest = None;
+    let mut generation = 0;
+    loop {
+        let here = key(generation);
+        match look(here, store)? {
+            Place::Free => return Ok(newest.filter(|_| !rebuild).unwrap_or(here)),
+            Place::Taken => newest = Some(here),
+            Place::Foreign => {}
         }
-        newest = next;
+        generation += 1;
     }
-    Ok(newest)
+}
+
+/// Whether a release is here and can be read. One that cannot be is activated again, which writes its documents anew.
+fn is_whole(manifest: &Manifest, release: ReleaseId, store: &Store) -> Result<bool, StoreError> {
+    match store.release(&manifest.model, release) {
+        Ok(release) => Ok(release.is_some()),
+        Err(StoreError::OtherVersion { .. } | StoreError::Damaged { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// What the user must know about plugin libraries that the agent cannot look into.
+fn unseen_plugins(manifest: &Manifest, runtime: &Runtime) -> Option<Decision> {
+    let names = &manifest.build.plugins;
+    let is_unseen = !names.is_empty() && !runtime.worker.is_empty();
+    is_unseen.then(|| Decision {
+        what: format!(
+            "an engine counts as the same whatever its plugin libraries hold ({}): push with `--rebuild` after \
+             changing one",
+            names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        ),
+        because: "the worker of the device's configuration loads them, in a container maybe, where the agent does \
+                  not see them"
+            .into(),
+    })
 }
 
 /// The manifest comes from outside: its paths and names must stay within what they may name.

@@ -75,6 +75,9 @@ fn not_found(message: String, hint: &str) -> Failure {
 }
 
 /// An engine loads only with the TensorRT and on the GPU that it was built for.
+///
+/// Plugin libraries are not compared: an engine has the names and versions of their plugins, and the application brings
+/// the library. Whether a changed one still takes the old engine only it can say, and who rolls back cannot wait.
 fn check_fit(record: &BuildRecord, facts: &DeviceFacts) -> Result<(), Failure> {
     let capability = |facts: &DeviceFacts| facts.gpu.as_ref().ok().map(|gpu| gpu.compute_capability);
     let built = &record.built.tensorrt;

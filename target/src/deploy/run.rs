@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use trt_wire::message::{Action, Deployed, Event, Phase, Planned, VerifyOutcome};
 use trt_wire::worker::{BuildJob, Built, Job, WorkerEvent};
-use trt_wire::{Failure, FailureCode, Manifest, QuantMode, Retry};
+use trt_wire::{Decision, Failure, FailureCode, Manifest, QuantMode, Retry};
 
 use super::{activate, identity};
 use crate::config::Config;
-use crate::store::{BuildRecord, Entry, Store, durable, now};
+use crate::store::{BuildRecord, Entry, NewRelease, Store, durable, now};
 use crate::supervise::{self, Limits};
 
 /// How others influence a deployment under way.
@@ -36,20 +36,32 @@ impl Control {
     }
 }
 
+/// What is to be carried out, and for whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Order<'a> {
+    /// What to deploy.
+    pub manifest: &'a Manifest,
+    /// What that means here and now.
+    pub planned: &'a Planned,
+    /// A build is forced. It measures every layer afresh and keeps that: whoever forces it trusts nothing from before.
+    pub rebuild: bool,
+    /// Who asked for it.
+    pub who: &'a str,
+}
+
 /// Builds if the plan says so, then activates. All that happens is told to `sink` and to the journal.
 pub fn run(
-    manifest: &Manifest,
-    planned: &Planned,
-    who: &str,
+    order: Order<'_>,
     config: &Config,
     store: &Store,
     control: &Control,
     mut sink: impl FnMut(Event),
 ) -> Result<Deployed, Failure> {
+    let Order { manifest, planned, who, .. } = order;
     let mut decisions = planned.plan.decisions.clone();
     let mut build_ms = None;
     if planned.action == Action::Build {
-        let result = build(manifest, planned, config, store, control, &mut sink);
+        let result = build(order, config, store, control, &mut sink);
         journal(store, who, "build", manifest, planned, &result);
         let built = result?;
         build_ms = Some(built.wall_ms);
@@ -72,7 +84,13 @@ pub fn run(
     let verify = VerifyOutcome::NotVerified {
         because: "this version of the agent cannot compare an engine with FP32 yet".into(),
     };
-    store.add_release(planned.release, manifest, planned.engine, &verify)?;
+    store.add_release(&NewRelease {
+        id: planned.release,
+        manifest,
+        engine: planned.engine,
+        plan: &planned.plan,
+        verify: &verify,
+    })?;
     sink(Event::Phase { phase: Phase::Activate });
     let previous = store.current(&manifest.model)?;
     let result = activate::switch(store, config, manifest, planned.release, previous, &control.cancel);
@@ -122,32 +140,41 @@ impl Drop for Workspace {
 }
 
 fn build(
-    manifest: &Manifest,
-    planned: &Planned,
+    order: Order<'_>,
     config: &Config,
     store: &Store,
     control: &Control,
     sink: &mut impl FnMut(Event),
 ) -> Result<Built, Failure> {
+    let Order { manifest, planned, .. } = order;
     let work = Workspace(store.work_dir().join(planned.engine.full()));
     let failed = |error: std::io::Error| {
         Failure::from(crate::store::StoreError::Io { path: work.0.clone(), source: error })
     };
     let _ = fs::remove_dir_all(&work.0);
     fs::create_dir_all(&work.0).map_err(failed)?;
-    let job = job(manifest, planned, config, store, &work.0)?;
+    let job = job(order, config, store, &work.0)?;
     let (engine, log, timing) = (job.engine.clone(), job.log.clone(), job.timing_cache.clone());
 
     let runtime = config.runtime(planned.plan.runtime.as_ref())?;
-    let limits = Limits { timeout: config.build_timeout, cancel: Arc::clone(&control.cancel) };
-    let built = match supervise::run(runtime, &Job::Build(Box::new(job)), &limits, sink) {
+    let limits = Limits::build(config.build_timeout, Arc::clone(&control.cancel));
+    let mut built = match supervise::run(runtime, &Job::Build(Box::new(job)), &limits, sink) {
         Ok(WorkerEvent::Done(built)) => built,
         Ok(_) => {
             let message = "the worker answered something else than a build";
-            return Err(Failure::new(FailureCode::WorkerDied, Retry::Never, message));
+            return Err(Failure::new(FailureCode::WorkerDied, Retry::AfterFix, message)
+                .with_hint("the `worker` of the agent's configuration must run `trt-agent worker`"));
         }
         Err(failure) => return Err(with_log(failure, keep_log(store, manifest, &log))),
     };
+    // Kept before the engine is, so that its record can tell. A cache that cannot be kept costs time in the next build
+    // and nothing in this one.
+    if let Some(Err(error)) = timing.map(|copy| store.keep_timing_cache(&planned.facts, &copy)) {
+        built.decisions.push(Decision {
+            what: "the next build measures every layer again".into(),
+            because: format!("the timing cache cannot be kept: {}", Failure::from(error)),
+        });
+    }
     let record = BuildRecord {
         key: planned.engine,
         model: manifest.model.clone(),
@@ -158,21 +185,12 @@ fn build(
         time: now(),
     };
     store.commit_engine(&work.0, &record)?;
-    // The engine is there; a cache that cannot be kept costs time in the next build and nothing else.
-    if let Some(Err(error)) = timing.map(|copy| store.keep_timing_cache(&planned.facts, &copy)) {
-        eprintln!("{}", Failure::from(error));
-    }
     Ok(built)
 }
 
 /// Lays out the model's files under the names they know each other by.
-fn job(
-    manifest: &Manifest,
-    planned: &Planned,
-    config: &Config,
-    store: &Store,
-    work: &Path,
-) -> Result<BuildJob, Failure> {
+fn job(order: Order<'_>, config: &Config, store: &Store, work: &Path) -> Result<BuildJob, Failure> {
+    let Order { manifest, planned, rebuild, .. } = order;
     let model_dir = work.join("model");
     for file in &manifest.files {
         store.link_blob(file.blob, &model_dir.join(&file.path))?;
@@ -182,7 +200,9 @@ fn job(
     })?;
     let runtime = config.runtime(planned.plan.runtime.as_ref())?;
     let timing_cache = work.join("timing.cache");
-    store.copy_timing_cache(&planned.facts, &timing_cache);
+    if !rebuild {
+        store.copy_timing_cache(&planned.facts, &timing_cache);
+    }
     let needs_table = planned.plan.mode == QuantMode::Explicit || planned.plan.mode == QuantMode::Implicit;
     Ok(BuildJob {
         tensorrt_dir: runtime.tensorrt_dir.clone(),

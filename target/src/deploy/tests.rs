@@ -3,18 +3,20 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use trt_wire::worker::{Probe, WorkerEvent};
+use trt_wire::message::{Action, Planned, VerifyOutcome};
+use trt_wire::worker::{Built, CONTRACT, Probe, WorkerEvent};
 use trt_wire::{
-    BlobId, BuildPlan, BuildSpec, DeviceFacts, EngineKey, FailureCode, FileEntry, Gpu, GpuSource, Manifest,
-    ModelSummary, Precision, TensorRt, TensorRtProduct, Verification,
+    BlobId, BuildPlan, BuildSpec, Decision, DeviceFacts, EngineKey, FailureCode, FileEntry, Gpu, GpuSource,
+    Manifest, ModelSummary, Precision, ReleaseId, TensorRt, TensorRtProduct, Verification,
 };
 
 use super::identity::{Plugin, engine_key};
 use super::*;
 use crate::config::Config;
 use crate::facts::Gatherer;
-use crate::store::Store;
+use crate::store::{BuildRecord, NewRelease, Store};
 
 fn probe(version: [u32; 3]) -> Probe {
     Probe {
@@ -37,7 +39,9 @@ fn config(dir: &Path) -> Arc<Config> {
     let script = |name: &str, version| {
         let answer = serde_json::to_string(&WorkerEvent::Probed(probe(version))).unwrap();
         let path = dir.join(name);
-        fs::write(&path, format!("read job\ncat <<'END'\n{answer}\nEND\n")).unwrap();
+        let hello = WorkerEvent::Hello { contract: CONTRACT, agent_version: "0.1.0".into() };
+        let hello = serde_json::to_string(&hello).unwrap();
+        fs::write(&path, format!("read job\ncat <<'END'\n{hello}\n{answer}\nEND\n")).unwrap();
         path.display().to_string()
     };
     let (own, triton) = (script("own.sh", [10, 3, 0]), script("triton.sh", [10, 7, 0]));
@@ -46,7 +50,7 @@ fn config(dir: &Path) -> Arc<Config> {
 worker: [sh, {own}]
 runtimes: {{triton: {{worker: [sh, {triton}]}}}}
 plugins: {{yolo: {0}/libyolo.so}}
-hooks: {{restart: {{argv: [\"true\"]}}}}
+hooks: {{restart: {{argv: [\"true\"]}}, fail: {{argv: [\"false\"]}}}}
 ",
         dir.display()
     );
@@ -75,21 +79,28 @@ fn manifest() -> Manifest {
 }
 
 /// Plans what `change` makes of a plain manifest.
-fn planned(
+fn planned(dir: &Path, change: impl FnOnce(&mut Manifest)) -> Result<Planned, trt_wire::Failure> {
+    let store = Store::open(&config(dir).store).unwrap();
+    planned_in(dir, &store, false, change)
+}
+
+fn planned_in(
     dir: &Path,
+    store: &Store,
+    rebuild: bool,
     change: impl FnOnce(&mut Manifest),
-) -> Result<trt_wire::message::Planned, trt_wire::Failure> {
+) -> Result<Planned, trt_wire::Failure> {
     let config = config(dir);
-    let store = Store::open(&config.store).unwrap();
     let mut manifest = manifest();
     change(&mut manifest);
-    plan(&manifest, false, None, &config, &store, &Gatherer::new(Arc::clone(&config)))
+    let gatherer = Gatherer::new(Arc::clone(&config));
+    plan(&manifest, rebuild, None, &config, store, |runtime| gatherer.gather(runtime))
 }
 
 #[test]
 fn a_model_is_planned_for_the_tensorrt_of_the_runtime_it_names() {
     let dir = tempfile::tempdir().unwrap();
-    let version = |planned: trt_wire::message::Planned| planned.facts.tensorrt.unwrap().version;
+    let version = |planned: Planned| planned.facts.tensorrt.unwrap().version;
     let own = planned(dir.path(), |_| {}).unwrap();
     let triton = planned(dir.path(), |m| m.build.runtime = Some("triton".parse().unwrap())).unwrap();
     assert_ne!(own.engine, triton.engine);
@@ -110,7 +121,7 @@ fn names_that_the_device_does_not_define_are_refused_before_any_upload() {
     for (result, (name, known)) in refused.into_iter().zip([
         ("deepstream", "[triton]"),
         ("libc.so.6", "[yolo]"),
-        ("reboot", "[restart]"),
+        ("reboot", "[fail, restart]"),
     ]) {
         let failure = result.unwrap_err();
         assert_eq!(failure.code, FailureCode::NotFound, "{failure}");
@@ -177,4 +188,120 @@ fn what_makes_no_other_engine_keeps_the_key() {
     assert_eq!(plain, key(|_, plan, _, _| plan.decisions.push(reason)));
     assert_eq!(plain, key(|_, _, _, facts| facts.memory_available = 1));
     assert_eq!(plain, key(|manifest, _, _, _| manifest.hook = Some("restart".parse().unwrap())));
+}
+
+/// Puts an engine of this plan into the store, as if it had been built; returns its record's path.
+fn built(store: &Store, planned: &Planned) -> std::path::PathBuf {
+    let work = store.work_dir().join("engine");
+    fs::create_dir_all(&work).unwrap();
+    fs::write(work.join("engine.plan"), "plan").unwrap();
+    fs::write(work.join("log"), "").unwrap();
+    let record = BuildRecord {
+        key: planned.engine,
+        model: "net".parse().unwrap(),
+        engine: BlobId::of(b"plan"),
+        plan: planned.plan.clone(),
+        built: Built {
+            tensorrt: planned.facts.tensorrt.clone().unwrap(),
+            engine_bytes: 4,
+            wall_ms: 1,
+            peak_rss: 0,
+            layers: 1,
+            quantized: 0,
+            decisions: vec![],
+        },
+        facts: planned.facts.clone(),
+        time: 0,
+    };
+    store.commit_engine(&work, &record).unwrap();
+    store.engine_dir(planned.engine).join("build.json")
+}
+
+#[test]
+fn an_engine_of_a_newer_agent_is_built_anew_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&config(dir.path()).store).unwrap();
+    let plan = |rebuild| planned_in(dir.path(), &store, rebuild, |_| {}).unwrap();
+    let first = plan(false);
+    let record = built(&store, &first);
+    assert_eq!((plan(false).action, plan(false).engine), (Action::Activate, first.engine));
+
+    let text = fs::read_to_string(&record).unwrap();
+    fs::write(&record, text.replacen("\"format\": 2", "\"format\": 99", 1)).unwrap();
+    let second = plan(false);
+    assert_eq!(second.action, Action::Build);
+    assert_ne!(second.engine, first.engine, "applications may have it open");
+    built(&store, &second);
+    assert_eq!((plan(false).action, plan(false).engine), (Action::Activate, second.engine));
+    assert_ne!(plan(true).engine, second.engine);
+    assert!(record.exists());
+}
+
+#[test]
+fn a_release_whose_documents_cannot_be_read_is_activated_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&config(dir.path()).store).unwrap();
+    let plan = || planned_in(dir.path(), &store, false, |_| {}).unwrap();
+    let first = plan();
+    built(&store, &first);
+    activate(&store, &first);
+    assert_eq!(plan().action, Action::Nothing);
+    for text in ["{\"format\": 99}", "{\"form"] {
+        let path = store.model_dir(&"net".parse().unwrap()).join("current/verify.json");
+        fs::write(path, text).unwrap();
+        assert_eq!((plan().action, plan().release), (Action::Activate, first.release));
+        activate(&store, &first);
+        assert_eq!(plan().action, Action::Nothing);
+    }
+}
+
+/// What a deployment of a plain manifest does at its end.
+fn activate(store: &Store, planned: &Planned) {
+    let (manifest, verify) = (manifest(), VerifyOutcome::NotVerified { because: "a test".into() });
+    let (id, engine) = (planned.release, planned.engine);
+    store
+        .add_release(&NewRelease { id, manifest: &manifest, engine, plan: &planned.plan, verify: &verify })
+        .unwrap();
+    store.activate(&manifest.model, id, store.current(&manifest.model).unwrap()).unwrap();
+}
+
+#[test]
+fn a_failed_hook_brings_back_what_was_active_whatever_can_be_read_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path());
+    let store = Store::open(&config.store).unwrap();
+    let planned = planned_in(dir.path(), &store, false, |_| {}).unwrap();
+    built(&store, &planned);
+    let (model, old, new) = ("net".parse().unwrap(), ReleaseId::of(b"old"), ReleaseId::of(b"new"));
+    for name in ["manifest.json", "verify.json", "activation.json"] {
+        for id in [old, new] {
+            activate(&store, &Planned { release: id, ..planned.clone() });
+        }
+        store.activate(&model, old, Some(new)).unwrap();
+        let document = store.model_dir(&model).join("releases").join(old.full()).join(name);
+        fs::write(&document, "{").unwrap();
+        let manifest = Manifest { hook: Some("fail".parse().unwrap()), ..manifest() };
+        let failure =
+            super::activate::switch(&store, &config, &manifest, new, Some(old), &AtomicBool::new(false))
+                .unwrap_err();
+        assert_eq!(failure.code, FailureCode::HookFailed, "{name}: {failure}");
+        assert_eq!(store.current(&model).unwrap(), Some(old), "{name}");
+        let back = (name != "activation.json").then_some(new);
+        assert_eq!(store.way_back(&model, old), back, "{name}");
+    }
+}
+
+#[test]
+fn plugins_that_only_a_container_sees_are_not_looked_for_here() {
+    let dir = tempfile::tempdir().unwrap();
+    let with_plugin = |text: &str| {
+        fs::write(dir.path().join("libyolo.so"), text).unwrap();
+        planned(dir.path(), |manifest| manifest.build.plugins = vec!["yolo".parse().unwrap()]).unwrap()
+    };
+    let (first, second) = (with_plugin("first"), with_plugin("second"));
+    assert_eq!(first.engine, second.engine, "a file of that path here is none of the container's");
+    let said = |decision: &Decision| decision.what.contains("(yolo)") && decision.what.contains("--rebuild");
+    assert!(first.plan.decisions.iter().any(said), "{:?}", first.plan.decisions);
+    let without = planned(dir.path(), |_| {}).unwrap();
+    assert!(!without.plan.decisions.iter().any(|decision| decision.what.contains("plugin")));
 }

@@ -14,23 +14,64 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use trt_wire::worker::{Job, Probe, WorkerEvent};
-use trt_wire::{DeviceFacts, Failure, Gpu, GpuSource, RuntimeName, TensorRt};
+use trt_wire::{DeviceFacts, Failure, FailureCode, Gpu, GpuSource, Retry, RuntimeName, TensorRt};
 
 use crate::config::{Config, Runtime};
 use crate::supervise;
 use crate::worker::trtexec::find;
 
-/// Gathers facts, and remembers what the agent's own worker found until the library's file or that of `trtexec` changes.
+/// Gathers facts, and remembers what workers found.
 ///
-/// What a worker of the configuration says is asked anew each time: its library may be a container's, whose changes
-/// cannot be seen from here.
+/// What the agent's own worker found holds until the library's file or that of `trtexec` changes. What a worker of the
+/// configuration says is asked anew: its library may be a container's, whose changes cannot be seen from here.
+/// [`Gatherer::recall`] asks neither again, and while a build is under way nobody is asked ([`Gatherer::building`]): a
+/// board of 4 GB has no room for a second TensorRT.
 #[derive(Debug)]
 pub struct Gatherer {
     config: Arc<Config>,
-    kept: Mutex<BTreeMap<Option<RuntimeName>, (Stamp, Probe)>>,
+    /// By place to build in; those of the configuration and no others. Locked while a worker runs: whoever comes meanwhile
+    /// wants the same answer.
+    kept: BTreeMap<Option<RuntimeName>, Mutex<Option<Kept>>>,
+    builds: AtomicUsize,
+}
+
+/// What a worker found.
+#[derive(Debug)]
+struct Kept {
+    probe: Probe,
+    /// The library as it was; `None` if it is not a file of this system that the agent's own worker loaded.
+    stamp: Option<Stamp>,
+}
+
+impl Kept {
+    /// Whether the library is the one that was asked, as far as can be seen from here.
+    fn is_current(&self, runtime: &Runtime) -> bool {
+        match (&self.probe.tensorrt, &self.stamp) {
+            (Ok(found), Some(stamp)) => self::stamp(found, runtime).as_ref() == Some(stamp),
+            (Ok(_), None) => !runtime.worker.is_empty(),
+            (Err(_), _) => false,
+        }
+    }
+
+    /// Whether there is no need to ask the same library again. What failed may work the next time: the driver may come
+    /// up later than the agent.
+    fn is_lasting(&self, runtime: &Runtime) -> bool {
+        runtime.worker.is_empty() && self.probe.gpu.is_ok() && self.is_current(runtime)
+    }
+}
+
+/// A build under way, until dropped.
+#[derive(Debug)]
+pub struct Building<'a>(&'a AtomicUsize);
+
+impl Drop for Building<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Enough of a file to see that it was replaced.
@@ -55,14 +96,41 @@ fn stamp(tensorrt: &TensorRt, runtime: &Runtime) -> Option<Stamp> {
 impl Gatherer {
     /// A gatherer for one configuration.
     pub fn new(config: Arc<Config>) -> Self {
-        Self { config, kept: Mutex::default() }
+        let places = std::iter::once(None).chain(config.runtimes.keys().cloned().map(Some));
+        let kept = places.map(|place| (place, Mutex::default())).collect();
+        Self { config, kept, builds: AtomicUsize::new(0) }
     }
 
     /// All facts as of now, about building in `runtime`; in the configuration's default place if `None`. Loading TensorRT
-    /// takes a moment the first time. A runtime that the configuration does not define is the only failure.
+    /// takes a moment the first time.
+    ///
+    /// Fails for a runtime that the configuration does not define, and with [`FailureCode::Busy`] for one that nobody
+    /// asked before the build that is under way.
     pub fn gather(&self, runtime: Option<&RuntimeName>) -> Result<DeviceFacts, Failure> {
+        self.facts(runtime, Kept::is_lasting)
+    }
+
+    /// The same with what was found when TensorRT was last asked, unless its file has changed since.
+    ///
+    /// For the steps of one deployment. A library that changed unseen, in a container, is noticed by the worker that
+    /// builds, which refuses to build with another one than the plan's.
+    pub fn recall(&self, runtime: Option<&RuntimeName>) -> Result<DeviceFacts, Failure> {
+        self.facts(runtime, Kept::is_current)
+    }
+
+    /// Says that a build begins. Until it ends, what is remembered is the answer to everything.
+    pub fn building(&self) -> Building<'_> {
+        self.builds.fetch_add(1, Ordering::Relaxed);
+        Building(&self.builds)
+    }
+
+    fn facts(
+        &self,
+        runtime: Option<&RuntimeName>,
+        is_good: impl Fn(&Kept, &Runtime) -> bool,
+    ) -> Result<DeviceFacts, Failure> {
         let root = &self.config.facts_root;
-        let probe = self.probe(runtime, self.config.runtime(runtime)?);
+        let probe = self.probe(runtime, is_good)?;
         let compatible = machine::compatible(root);
         let module = module::module(&compatible);
         let l4t = release::l4t(root);
@@ -104,42 +172,51 @@ impl Gatherer {
         })
     }
 
-    fn probe(&self, name: Option<&RuntimeName>, runtime: &Runtime) -> Probe {
-        if !runtime.worker.is_empty() {
-            return ask(runtime);
+    fn probe(
+        &self,
+        name: Option<&RuntimeName>,
+        is_good: impl Fn(&Kept, &Runtime) -> bool,
+    ) -> Result<Probe, Failure> {
+        let runtime = self.config.runtime(name)?;
+        let place = self.kept.get(&name.cloned()).expect("every place of the configuration has an entry");
+        let mut kept = place.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_building = self.builds.load(Ordering::Relaxed) > 0;
+        if let Some(kept) = kept.as_ref().filter(|kept| is_building || is_good(kept, runtime)) {
+            return Ok(kept.probe.clone());
         }
-        // Held while the worker runs: whoever comes meanwhile wants the same answer.
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((stamp, probe)) = kept.get(&name.cloned())
-            && let Ok(found) = &probe.tensorrt
-            && self::stamp(found, runtime).as_ref() == Some(stamp)
-        {
-            return probe.clone();
+        if is_building {
+            return Err(busy(name));
         }
         let probe = ask(runtime);
-        // What failed may work the next time: the driver may come up later than the agent.
-        let stamp = match (&probe.tensorrt, &probe.gpu) {
-            (Ok(found), Ok(_)) => self::stamp(found, runtime),
-            _ => None,
-        };
-        match stamp {
-            Some(stamp) => kept.insert(name.cloned(), (stamp, probe.clone())),
-            None => kept.remove(&name.cloned()),
-        };
-        probe
+        let own = probe.tensorrt.as_ref().ok().filter(|_| runtime.worker.is_empty());
+        let stamp = own.and_then(|found| self::stamp(found, runtime));
+        Ok(kept.insert(Kept { probe, stamp }).probe.clone())
     }
 
     /// Asks again the next time, since another library than expected was found.
     pub fn forget(&self) {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        for place in self.kept.values() {
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
     }
+}
+
+fn busy(name: Option<&RuntimeName>) -> Failure {
+    let place = name.map_or("the default place to build in".into(), |name| format!("runtime `{name}`"));
+    let message = format!(
+        "a build is under way, and the TensorRT of {place} was not asked before it: two at once need more memory than \
+         small boards have"
+    );
+    Failure::new(FailureCode::Busy, Retry::Now, message)
+        .with_hint("wait for the build to end; `trt-deploy status` shows it")
 }
 
 fn ask(runtime: &Runtime) -> Probe {
     let job = Job::Probe { tensorrt_dir: runtime.tensorrt_dir.clone() };
-    match supervise::run(runtime, &job, &supervise::Limits::probe(), |_| {}) {
+    match supervise::run(runtime, &job, &supervise::Limits::probe(runtime), |_| {}) {
         Ok(WorkerEvent::Probed(probe)) => probe,
         Ok(_) => unanswered("the worker answered something else than a probe"),
+        Err(Failure { message, hint: Some(hint), .. }) => unanswered(&format!("{message} ({hint})")),
         Err(failure) => unanswered(&failure.message),
     }
 }

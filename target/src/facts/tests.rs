@@ -94,3 +94,60 @@ fn a_library_or_a_trtexec_that_came_or_changed_is_seen() {
     seen.dedup();
     assert_eq!(seen.len(), 4);
 }
+
+/// A worker that says what the file does, and counts how often it is asked.
+fn counting(dir: &Path) -> (Runtime, impl Fn() -> usize) {
+    let (said, asked) = (dir.join("probe.json"), dir.join("asked"));
+    let script = format!("echo >> {}; cat {}", asked.display(), said.display());
+    let worker = ["sh", "-c", &script].map(str::to_owned).to_vec();
+    let count = move || fs::read_to_string(&asked).map_or(0, |text| text.lines().count());
+    (Runtime { tensorrt_dir: None, worker }, count)
+}
+
+#[test]
+fn the_steps_of_one_deployment_ask_a_worker_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (runtime, asked) = counting(dir.path());
+    let mut config = golden::config("nano", dir.path());
+    config.default_runtime = runtime;
+    let gatherer = Gatherer::new(Arc::new(config));
+    let says = |device: &str| fs::copy(&golden::worker(device).worker[1], dir.path().join("probe.json"));
+    says("nano").unwrap();
+    let first = gatherer.recall(None).unwrap();
+    assert_eq!((first.tensorrt, asked()), (gatherer.recall(None).unwrap().tensorrt, 1));
+    says("orin-nano").unwrap();
+    assert_eq!((gatherer.recall(None).unwrap().tensorrt.unwrap().version, asked()), ([8, 2, 1], 1));
+    assert_eq!((gatherer.gather(None).unwrap().tensorrt.unwrap().version, asked()), ([10, 3, 0], 2));
+    gatherer.forget();
+    gatherer.recall(None).unwrap();
+    assert_eq!(asked(), 3);
+    says("empty").unwrap();
+    gatherer.gather(None).unwrap();
+    gatherer.recall(None).unwrap();
+    assert_eq!(asked(), 5, "what failed may work the next time");
+}
+
+#[test]
+fn nobody_is_asked_while_a_build_is_under_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let (runtime, asked) = counting(dir.path());
+    fs::copy(&golden::worker("nano").worker[1], dir.path().join("probe.json")).unwrap();
+    let mut config = golden::config("nano", dir.path());
+    let triton: RuntimeName = "triton".parse().unwrap();
+    config.runtimes.insert(triton.clone(), runtime);
+    let gatherer = Gatherer::new(Arc::new(config));
+
+    let building = gatherer.building();
+    let failure = gatherer.gather(Some(&triton)).unwrap_err();
+    assert_eq!((failure.code, asked()), (trt_wire::FailureCode::Busy, 0));
+    assert!(failure.message.contains("`triton`") && failure.hint.unwrap().contains("wait"));
+    drop(building);
+    let before = gatherer.gather(Some(&triton)).unwrap();
+
+    let building = [gatherer.building(), gatherer.building()];
+    let during = gatherer.gather(Some(&triton)).unwrap();
+    assert_eq!((during.tensorrt, during.gpu, asked()), (before.tensorrt, before.gpu, 1));
+    drop(building);
+    gatherer.gather(Some(&triton)).unwrap();
+    assert_eq!(asked(), 2);
+}

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use trt_wire::worker::Built;
 use trt_wire::{BlobId, BuildPlan, DeviceFacts, EngineKey, ModelName};
 
-use super::{Result, Store, StoreError, durable, read_json};
+use super::{Result, Store, StoreError, document, durable};
 
 /// How an engine came to be; `build.json` beside it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +42,7 @@ impl Store {
         if !path.exists() {
             return Ok(None);
         }
-        let record: BuildRecord = read_json(&path)?;
+        let record: BuildRecord = document::read(&path)?;
         let length = fs::metadata(dir.join("engine.plan")).map(|meta| meta.len());
         Ok(length.is_ok_and(|length| length == record.built.engine_bytes).then_some(record))
     }
@@ -51,14 +51,18 @@ impl Store {
     pub fn commit_engine(&self, work: &Path, record: &BuildRecord) -> Result<()> {
         let target = self.engine_dir(record.key);
         let staging = work.join("commit");
-        let commit = || {
+        let stage = || {
             durable::create_dir(&staging)?;
             for name in ["engine.plan", "log"] {
                 fs::rename(work.join(name), staging.join(name))?;
                 durable::set_mode(&staging.join(name), 0o644)?;
                 fs::File::open(staging.join(name))?.sync_all()?;
             }
-            durable::write_json(&staging.join("build.json"), record)?;
+            Ok(())
+        };
+        stage().map_err(StoreError::io(&target))?;
+        document::write(&staging.join("build.json"), record)?;
+        let commit = || {
             // What is there without being complete (`Store::engine` says no) was damaged by other hands.
             match fs::remove_dir_all(&target) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -72,7 +76,7 @@ impl Store {
     pub fn last_build_ms(&self, model: &ModelName) -> Option<u64> {
         let engines = fs::read_dir(self.root.join("engines")).ok()?;
         engines
-            .filter_map(|entry| read_json::<BuildRecord>(&entry.ok()?.path().join("build.json")).ok())
+            .filter_map(|entry| document::read::<BuildRecord>(&entry.ok()?.path().join("build.json")).ok())
             .filter(|record| record.model == *model)
             .max_by_key(|record| record.time)
             .map(|record| record.built.wall_ms)

@@ -4,7 +4,7 @@
 //! blobs/ab/abcdef…              immutable, verified, by BLAKE3
 //! partial/abcdef…               an upload that has not arrived whole
 //! engines/<engine-key>/         engine.plan, build.json, log
-//! models/<name>/releases/<id>/  manifest.json, engine -> ../../../../engines/<key>, verify.json, activation.json
+//! models/<name>/releases/<id>/  manifest.json, plan.json, engine -> ../../../../engines/<key>, verify.json, activation.json
 //! models/<name>/current         symlink, replaced by rename: the only switch there is
 //! models/<name>/last-failure.log  TensorRT's words about the last build that failed
 //! timing/<TensorRT>-<gpu>.cache  what TensorRT measured in earlier builds
@@ -14,6 +14,7 @@
 //! ```
 
 mod blobs;
+mod document;
 pub mod durable;
 mod engines;
 mod journal;
@@ -23,12 +24,19 @@ mod timing;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use trt_wire::{Failure, FailureCode, Retry};
 
 pub use engines::BuildRecord;
 pub use journal::Entry;
+use releases::Activation;
+pub use releases::NewRelease;
+
+/// How long the lock of a store may outlive the agent that held it: what that agent was just starting holds it, too,
+/// until it has become another program.
+const SETTLES: Duration = Duration::from_millis(500);
 
 /// The agent's files. Only one process writes to a store.
 #[derive(Debug)]
@@ -61,6 +69,16 @@ pub enum StoreError {
         path: PathBuf,
         /// What is wrong with it.
         source: serde_json::Error,
+    },
+    /// A file of ours says what this agent does not know.
+    #[error("a file of the store was written by another version of the agent, in format {format}: {}", path.display())]
+    OtherVersion {
+        /// The file.
+        path: PathBuf,
+        /// The format it names.
+        format: u32,
+        /// What this agent does not know, if the format is one that it does.
+        source: Option<serde_json::Error>,
     },
     /// An upload had other bytes than announced.
     #[error("the uploaded bytes do not have the announced hash: {got} instead of {want}")]
@@ -117,6 +135,8 @@ impl From<StoreError> for Failure {
             }
             StoreError::Damaged { .. } => Self::new(FailureCode::Store, Retry::AfterFix, message)
                 .with_hint("remove the named file or its folder on the device and push again"),
+            StoreError::OtherVersion { .. } => Self::new(FailureCode::Store, Retry::AfterFix, message)
+                .with_hint("push the model again to renew it; applications can use its engine until then"),
             StoreError::Io { .. } | StoreError::Locked { .. } => {
                 Self::new(FailureCode::Store, Retry::AfterFix, message)
                     .with_hint("look at the device's file system and at the permissions of the agent's store")
@@ -137,8 +157,12 @@ impl Store {
         let lock_path = root.join("lock");
         let lock = File::options().create(true).truncate(false).write(true).open(&lock_path);
         let lock = lock.map_err(StoreError::io(&lock_path))?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-            return Err(StoreError::Locked { path: root.to_owned() });
+        let deadline = Instant::now() + SETTLES;
+        while flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            if Instant::now() >= deadline {
+                return Err(StoreError::Locked { path: root.to_owned() });
+            }
+            std::thread::sleep(Duration::from_millis(10));
         }
         let store = Self { root: root.to_owned(), _lock: lock };
         let work = store.work_dir();
@@ -155,11 +179,6 @@ impl Store {
     pub fn work_dir(&self) -> PathBuf {
         self.root.join("work")
     }
-}
-
-fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
-    let text = fs::read(path).map_err(StoreError::io(path))?;
-    serde_json::from_slice(&text).map_err(|source| StoreError::Damaged { path: path.to_owned(), source })
 }
 
 /// Seconds since 1970 by the device's clock, which on a Jetson without network time may be wrong.

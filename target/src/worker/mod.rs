@@ -1,7 +1,7 @@
 //! The worker: a process that does one job with TensorRT and ends. The contract is `trt_wire::worker`.
 
 mod build;
-mod compose;
+pub mod compose;
 mod configure;
 mod implicit;
 mod keep;
@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use trt_wire::message::Event;
-use trt_wire::worker::{Job, WorkerEvent};
+use trt_wire::worker::{CONTRACT, Job, WorkerEvent};
 use trt_wire::{Failure, FailureCode, Retry};
 
 /// Reads the job, does it, says the result.
@@ -33,6 +33,8 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let agent_version = env!("CARGO_PKG_VERSION").into();
+    output.send(&WorkerEvent::Hello { contract: CONTRACT, agent_version });
     let mut line = String::new();
     let job = match io::stdin().lock().read_line(&mut line).map(|_| serde_json::from_str::<Job>(&line)) {
         Ok(Ok(job)) => job,

@@ -25,7 +25,7 @@ use std::io::{self, BufRead, Read};
 use std::process::ExitCode;
 
 use clap::Parser;
-use trt_wire::worker::{Job, WorkerEvent};
+use trt_wire::worker::{CONTRACT, Job, WorkerEvent};
 
 use device::Device;
 use misbehave::{Misbehaviour, Stage};
@@ -42,6 +42,8 @@ struct Arguments {
 /// Reads the job, does it, says the result.
 fn main() -> ExitCode {
     let Arguments { device, misbehaviour } = Arguments::parse();
+    let agent_version = env!("CARGO_PKG_VERSION").into();
+    say::line(&WorkerEvent::Hello { contract: CONTRACT, agent_version });
     let mut line = String::new();
     let job = match io::stdin().lock().read_line(&mut line).map(|_| serde_json::from_str::<Job>(&line)) {
         Ok(Ok(job)) => job,

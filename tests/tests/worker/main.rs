@@ -56,6 +56,7 @@ fn work(job: &Job, environment: &[(&str, String)]) -> Answer {
     let mut said: Vec<WorkerEvent> = stdout
         .lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .filter(|said| !matches!(said, WorkerEvent::Hello { .. }))
         .collect();
     let last = said.pop().unwrap_or_else(|| panic!("the worker said nothing ({}): {stderr}", output.status));
     let event = |said| match said {

@@ -107,8 +107,11 @@ fn a_worker_that_cannot_even_probe_is_explained() {
     }
 }
 
+/// What agent and host do with the failure. That the real worker finds out is not shown here, since the simulated one
+/// judges itself: `a_build_that_ignores_the_table_fails_although_tensorrt_gave_an_engine` of `worker/implicit.rs` shows it,
+/// on the recorder.
 #[test]
-fn a_build_that_ignored_the_table_is_thrown_away() {
+fn a_worker_that_throws_its_engine_away_leaves_the_log_and_no_release() {
     let (device, host) = start(&simulated(&["--ignore-table"]), INT8);
     models::photographs(&host.path("photos"), 4);
     fails(&device, &host, &["did not use the calibration table"]);

@@ -261,11 +261,22 @@ fn a_dla_is_used_where_there_is_one() {
     let model = format!("{DETECTOR}    dla: 1\n    on-unsupported: fp16\n");
     let (device, host) = (NANO.start(), host());
     fleet(&host, &model, &device);
-    push(&host).fails(5, &["DLA"]);
+    push(&host).fails(5, &["Nano has no DLA", "an entry of its own"]);
     let xavier = Jetson { module: "xavier-nx", tensorrt: "8.5.2" }.start();
     fleet(&host, &model, &xavier);
     let plan = pushed(&host)["planned"]["plan"].clone();
     assert_eq!((&plan["dla"], &plan["calibrator"]), (&json!(1), &json!("EntropyCalibration2")));
+}
+
+#[test]
+fn what_no_dla_can_run_is_told_before_a_device_is_asked() {
+    let (device, host) = (NANO.start(), host());
+    fleet(&host, "  detector: {onnx: detector.onnx, precision: fp32, dla: 0}\n", &device);
+    let words = ["a DLA runs FP16 and INT8 only", "`precision: fp16`"];
+    let validated = host.run(&["fleet", "validate"]);
+    assert_eq!(validated.code, 6);
+    says(&validated.stdout, &words);
+    push(&host).fails(3, &words);
 }
 
 #[test]

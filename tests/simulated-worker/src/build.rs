@@ -45,13 +45,13 @@ fn build(
         fs::metadata(plugin).map_err(io_failure(plugin))?;
         log.push(format!("Loaded plugin library {}", plugin.display()));
     }
-    read_timing_cache(job, device)?;
-
-    phase(Phase::Compose);
     let mut decisions = vec![Decision {
         what: "the engine is SIMULATED and holds the model itself".into(),
         because: "a simulated worker builds on this device".into(),
     }];
+    decisions.extend(read_timing_cache(job, device));
+
+    phase(Phase::Compose);
     let mut model = Model::load(&job.model)
         .map_err(|error| Failure { hint: error.hint(), ..failure(FailureCode::BadModel, &error, "") })?;
     let quantized = compose(&mut model, job, device, misbehaviour, &mut decisions, log)?;
@@ -208,19 +208,14 @@ fn cache_tag(device: &Device) -> String {
     format!("SIMULATED timing cache of {} on {}\n", device.library(), device.gpu_name())
 }
 
-/// A cache of another TensorRT or GPU is a hard error, as in TensorRT.
-fn read_timing_cache(job: &BuildJob, device: &Device) -> Result<(), Failure> {
-    let Some(path) = job.timing_cache.as_ref().filter(|path| path.exists()) else { return Ok(()) };
-    let bytes = fs::read(path).map_err(io_failure(path))?;
-    if bytes.starts_with(cache_tag(device).as_bytes()) {
-        return Ok(());
-    }
-    let message = format!("the timing cache has a bad magic tag: {}", path.display());
-    Err(failure(
-        FailureCode::BuildFailed,
-        message,
-        "remove the file: it is of another TensorRT or another GPU",
-    ))
+/// TensorRT refuses a cache of another version or GPU, and the worker does as if there were none.
+fn read_timing_cache(job: &BuildJob, device: &Device) -> Option<Decision> {
+    let bytes = fs::read(job.timing_cache.as_ref()?).ok()?;
+    let fits = bytes.is_empty() || bytes.starts_with(cache_tag(device).as_bytes());
+    (!fits).then(|| Decision {
+        what: "every layer is measured afresh".into(),
+        because: "TensorRT refuses the timing cache, as it does if the library or GPU is another".into(),
+    })
 }
 
 fn write_timing_cache(job: &BuildJob, device: &Device) -> Result<(), Failure> {

@@ -61,15 +61,14 @@ impl Device {
         }
     }
 
-    /// DLA cores that this TensorRT can use: 10.8 to 11.3 have no DLA.
+    /// DLA cores that this TensorRT can use: 10.8 dropped the DLA of Orin, and 11.4.1 has it again on AGX Orin only.
     pub fn dla_cores(&self) -> u32 {
-        let [major, minor, _] = self.tensorrt;
+        const GONE: [u32; 3] = [10, 8, 0];
+        const BACK: [u32; 3] = [11, 4, 1];
         match self.module {
-            Module::XavierNx | Module::AgxXavier | Module::OrinNx | Module::AgxOrin
-                if !((10, 8)..(11, 4)).contains(&(major, minor)) =>
-            {
-                2
-            }
+            Module::XavierNx | Module::AgxXavier => 2,
+            Module::OrinNx if self.tensorrt < GONE => 2,
+            Module::AgxOrin if self.tensorrt < GONE || self.tensorrt >= BACK => 2,
             _ => 0,
         }
     }
@@ -143,7 +142,12 @@ mod tests {
             ("10.3.0", Module::OrinNano, 0),
             ("10.16.2", Module::AgxOrin, 0),
             ("11.0.0", Module::AgxOrin, 0),
+            ("10.7.9", Module::OrinNx, 2),
+            ("10.8.0", Module::OrinNx, 0),
+            ("11.4.0", Module::AgxOrin, 0),
             ("11.4.1", Module::AgxOrin, 2),
+            ("11.4.1", Module::OrinNx, 0),
+            ("11.4.1", Module::OrinNano, 0),
             ("11.4.1", Module::Thor, 0),
         ] {
             assert_eq!(Device::of(tensorrt, module).dla_cores(), cores, "{tensorrt} {module:?}");

@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 
 use crate::sys::{CUdeviceptr, Driver, call};
-use crate::{Context, DriverError, Stream};
+use crate::{Context, DriverError};
 
 /// A block of memory on the GPU, with a length in bytes. Its content is undefined until it is written.
 #[derive(Debug)]
@@ -39,52 +39,18 @@ impl Buffer {
         self.address as *mut c_void
     }
 
-    /// Fills the buffer from host memory of the same length. What is put into any [`Stream`] afterwards sees it.
+    /// Fills the buffer from host memory of the same length. What is put into any [`Stream`](crate::Stream) afterwards sees it.
     pub fn write(&mut self, host: &[u8]) -> Result<(), DriverError> {
         let Some(driver) = self.ready(host.len())? else { return Ok(()) };
         // SAFETY: both sides have `len` bytes, and the driver has taken them when it returns.
         unsafe { call!(driver.cuMemcpyHtoD_v2(self.address, host.as_ptr().cast(), self.len)) }
     }
 
-    /// Copies the buffer to host memory of the same length, after all that was put into any [`Stream`] before.
+    /// Copies the buffer to host memory of the same length, after all that was put into any [`Stream`](crate::Stream) before.
     pub fn read(&self, host: &mut [u8]) -> Result<(), DriverError> {
         let Some(driver) = self.ready(host.len())? else { return Ok(()) };
         // SAFETY: both sides have `len` bytes, and the copy is complete when the driver returns.
         unsafe { call!(driver.cuMemcpyDtoH_v2(host.as_mut_ptr().cast(), self.address, self.len)) }
-    }
-
-    /// Puts a copy from host memory of the same length into the stream.
-    ///
-    /// # Safety
-    /// `host` and `self` must live, and `host` stay unchanged, until the stream was synchronized.
-    pub unsafe fn write_async(&mut self, host: &[u8], stream: &Stream) -> Result<(), DriverError> {
-        let Some(driver) = self.ready(host.len())? else { return Ok(()) };
-        // SAFETY: both sides have `len` bytes; the caller keeps them until the copy is done.
-        unsafe {
-            call!(driver.cuMemcpyHtoDAsync_v2(
-                self.address,
-                host.as_ptr().cast(),
-                self.len,
-                stream.as_raw().cast()
-            ))
-        }
-    }
-
-    /// Puts a copy to host memory of the same length into the stream.
-    ///
-    /// # Safety
-    /// `host` and `self` must live, and nobody touch `host`, until the stream was synchronized.
-    pub unsafe fn read_async(&self, host: &mut [u8], stream: &Stream) -> Result<(), DriverError> {
-        let Some(driver) = self.ready(host.len())? else { return Ok(()) };
-        // SAFETY: both sides have `len` bytes; the caller keeps them until the copy is done.
-        unsafe {
-            call!(driver.cuMemcpyDtoHAsync_v2(
-                host.as_mut_ptr().cast(),
-                self.address,
-                self.len,
-                stream.as_raw().cast()
-            ))
-        }
     }
 
     /// The driver for a copy of so many bytes; none if there is nothing to copy.

@@ -16,4 +16,4 @@ pub use buffer::Buffer;
 pub use context::{Context, Memory};
 pub use driver::{Device, device};
 pub use error::DriverError;
-pub use stream::{Event, Stream};
+pub use stream::{Event, Stream, synchronize};

@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 use std::time::Duration;
 
-use crate::sys::{CUevent, CUstream, call};
+use crate::sys::{CUevent, CUstream, Driver, call};
 use crate::{Context, DriverError};
 
 /// A queue of work on the GPU.
@@ -33,15 +33,25 @@ impl Stream {
 
     /// Waits until all work in the stream is done. Its failures are reported here.
     pub fn synchronize(&self) -> Result<(), DriverError> {
-        let driver = self.context.bound()?;
-        // SAFETY: the stream lives as long as `self`.
-        unsafe { call!(driver.cuStreamSynchronize(self.handle)) }
+        self.context.bind()?;
+        // SAFETY: the stream lives as long as `self`, and its context is current.
+        unsafe { synchronize(self.as_raw()) }
     }
 
     /// The `CUstream` (and `cudaStream_t`, which is the same) for TensorRT; valid as long as `self`.
     pub fn as_raw(&self) -> *mut c_void {
         self.handle.cast()
     }
+}
+
+/// Waits until all work in a stream that this crate did not make is done. Its failures are reported here.
+///
+/// # Safety
+/// `stream` is a live `CUstream` (or `cudaStream_t`) of the context that is current on the calling thread.
+pub unsafe fn synchronize(stream: *mut c_void) -> Result<(), DriverError> {
+    let driver = Driver::get()?;
+    // SAFETY: promised by the caller.
+    unsafe { call!(driver.cuStreamSynchronize(stream.cast())) }
 }
 
 impl Drop for Stream {

@@ -71,8 +71,6 @@ entry_points! {
     cuMemFree_v2(CUdeviceptr) like sys::cuMemFree_v2;
     cuMemcpyHtoD_v2(CUdeviceptr, *const c_void, usize) like sys::cuMemcpyHtoD_v2;
     cuMemcpyDtoH_v2(*mut c_void, CUdeviceptr, usize) like sys::cuMemcpyDtoH_v2;
-    cuMemcpyHtoDAsync_v2(CUdeviceptr, *const c_void, usize, CUstream) like sys::cuMemcpyHtoDAsync_v2;
-    cuMemcpyDtoHAsync_v2(*mut c_void, CUdeviceptr, usize, CUstream) like sys::cuMemcpyDtoHAsync_v2;
 }
 
 impl Driver {

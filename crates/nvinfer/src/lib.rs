@@ -49,8 +49,7 @@
 //! context.set_input_shape("images", &[1, 3, 224, 224])?;
 //! let images = Buffer::new(&cuda, context.bytes("images")? as usize)?;
 //! let scores = Buffer::new(&cuda, context.bytes("scores")? as usize)?;
-//! context.enqueue(&stream, &[("images", &images), ("scores", &scores)])?;
-//! stream.synchronize()?;
+//! context.enqueue(&stream, &[("images", &images), ("scores", &scores)])?.wait()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -78,7 +77,8 @@ mod version;
 pub use error::{Attempt, Error, LoadError, ParserError, RecordedError, Unsupported};
 pub use safe::{
     Builder, BuilderConfig, Calibrator, Engine, ExecutionContext, HostMemory, IoTensor, Layer, Library,
-    Network, NetworkTensor, OptimizationProfile, Runtime, SearchPath, ShapeRange, Tensor, TensorInfo,
+    Network, NetworkTensor, OptimizationProfile, Running, Runtime, SearchPath, ShapeRange, Tensor,
+    TensorInfo,
 };
 pub use sys::calibrator::CalibratorClass;
 pub use sys::device::{DeviceMemory, DeviceStream};

@@ -176,6 +176,11 @@ pub enum Event {
         /// TensorRT's own words.
         text: String,
     },
+    /// Something was decided on the way, before what may take long. The final reply has all decisions, these too.
+    Decision {
+        /// The decision.
+        decision: Decision,
+    },
 }
 
 /// What became of the check against FP32.

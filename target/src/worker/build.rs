@@ -1,7 +1,6 @@
 //! Builds an engine in this process, or has `trtexec` do it.
 
 use std::fs;
-use std::io;
 use std::path::Path;
 use std::time::Instant;
 
@@ -10,62 +9,69 @@ use trt_wire::message::{Event, Phase};
 use trt_wire::worker::{BuildJob, Built};
 use trt_wire::{Backend, Failure, FailureCode, QuantMode, Retry};
 
+use super::decisions::Decisions;
 use super::implicit::Implicit;
 use super::log::{Log, Seen};
-use super::{Output, compose, configure, failure, keep, library, parse, timing, trtexec};
+use super::{
+    FREE_SPACE, Output, compose, configure, failure, keep, library, not_written, parse, timing, trtexec,
+};
 
 /// Builds with what the plan says; the engine and the builder's log are where the job says.
 pub fn run(job: &BuildJob, output: &Output) -> Result<Built, Failure> {
-    match job.plan.backend {
-        Backend::Nvinfer => in_process(job, output),
-        Backend::Trtexec => trtexec::run(job, output),
-    }
+    let log = Log::create(&job.log, output)?;
+    let built = match job.plan.backend {
+        Backend::Nvinfer => in_process(job, output, &log),
+        Backend::Trtexec => trtexec::run(job, output, &log),
+    };
+    log.end();
+    built
 }
 
 /// Composes, parses and builds.
-fn in_process(job: &BuildJob, output: &Output) -> Result<Built, Failure> {
+fn in_process(job: &BuildJob, output: &Output, log: &Log) -> Result<Built, Failure> {
     let started = Instant::now();
-    let log = Log::create(&job.log, output)?;
-    let library = library::open(job.tensorrt_dir.as_deref(), &job.tensorrt, &log)?;
-    library::load_plugins(&library, &job.plugins, &log)?;
+    let mut decisions = Decisions::new(log);
+    let library = library::open(job.tensorrt_dir.as_deref(), &job.tensorrt, log)?;
+    let lost_plugins = library::load_plugins(&library, &job.plugins, log)?;
+    decisions.tell(lost_plugins.clone());
     let version = library.version();
 
     output.event(Event::Phase { phase: Phase::Compose });
     let composed = compose::run(job)?;
     composed.notes.iter().for_each(|note| log.note(note));
-    let mut decisions = composed.decisions;
+    decisions.tell(composed.decisions);
 
     output.event(Event::Phase { phase: Phase::Parse });
     let builder = Builder::new(&library).map_err(build_failed)?;
     let typing = if job.plan.strongly_typed { Typing::Strong } else { Typing::Weak };
     let mut network = builder.create_network(typing).map_err(build_failed)?;
-    parse::run(&mut network, &composed.model, version, &log)?;
+    parse::run(&mut network, &composed.model, version, lost_plugins.as_ref(), log)?;
     let layers = network.layer_count().map_err(build_failed)?;
 
-    output.event(Event::Phase { phase: Phase::Build });
     let (mut config, profile) = configure::run(&builder, &network, &job.plan, output)?;
     let implicit = if job.plan.mode == QuantMode::Implicit {
         let implicit = Implicit::prepare(job, &network, &mut config, profile.as_ref(), version)?;
         implicit.notes().iter().for_each(|note| log.note(note));
-        decisions.extend(implicit.decisions());
+        decisions.tell(implicit.decisions());
         Some(implicit)
     } else {
         None
     };
     if !job.plan.strongly_typed {
-        decisions.extend(keep::constrain(&network, &mut config, &job.plan.keep, &log)?);
+        decisions.tell(keep::constrain(&network, &mut config, &job.plan.keep, log)?);
     }
     if let Some(path) = &job.timing_cache {
-        decisions.extend(timing::start(&mut config, path, version)?);
+        decisions.tell(timing::start(&mut config, path, version)?);
     }
+    output.event(Event::Phase { phase: Phase::Build });
     let result = builder.build(&network, &config);
     let seen = log.seen();
     if let Some(implicit) = &implicit {
-        decisions.extend(implicit.judge(result.is_ok(), &seen.proof)?);
+        decisions.tell(implicit.judge(result.is_ok(), &seen.proof)?);
     }
     let engine = result.map_err(|error| not_built(error, &seen))?;
     if let Some(path) = &job.timing_cache {
-        decisions.extend(timing::keep(&config, path).err());
+        decisions.tell(timing::keep(&config, path).err());
     }
     write(&job.engine, &engine)?;
     Ok(Built {
@@ -75,19 +81,12 @@ fn in_process(job: &BuildJob, output: &Output) -> Result<Built, Failure> {
         peak_rss: peak_rss(),
         layers: layers as u32,
         quantized: composed.quantized,
-        decisions,
+        decisions: decisions.into_all(),
     })
 }
 
 fn write(path: &Path, engine: &[u8]) -> Result<(), Failure> {
-    fs::write(path, engine).map_err(|error| {
-        let code = match error.kind() {
-            io::ErrorKind::StorageFull => FailureCode::DiskFull,
-            _ => FailureCode::Store,
-        };
-        let hint = "free space on the device's file system that holds the agent's store";
-        failure(code, &error, Some(hint.into()))
-    })
+    fs::write(path, engine).map_err(|error| failure(not_written(&error), &error, Some(FREE_SPACE.into())))
 }
 
 /// A failure of a step before the build.

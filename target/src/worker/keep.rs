@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use nvinfer::{BuilderConfig, DataType, Error, LayerKind, Network, PrecisionConstraints};
-use trt_wire::{Decision, Failure};
+use trt_wire::{Decision, Failure, FailureCode, Retry};
 
 use super::build::build_failed;
 use super::layers::{self, Layer, Tensor};
@@ -44,6 +44,14 @@ pub fn constrain(
         for &output in &constraint.outputs {
             layer.set_output_type(output, DataType::Float).map_err(build_failed)?;
         }
+        if !holds(layer, constraint).map_err(build_failed)? {
+            let message = format!(
+                "TensorRT does not take FP32 for the layer of an activation in `keep`: {}",
+                layers[constraint.layer].name
+            );
+            let hint = "remove what it reads and writes from `keep`, or set `precision: fp16`";
+            return Err(Failure::new(FailureCode::BuildFailed, Retry::AfterFix, message).with_hint(hint));
+        }
         log.note(&format!("kept in FP32: {}", layers[constraint.layer].name));
     }
     let mut decisions = Vec::new();
@@ -61,6 +69,15 @@ pub fn constrain(
         });
     }
     Ok(decisions)
+}
+
+/// Whether a layer has kept what it was told: the methods that set it return nothing.
+fn holds(layer: &nvinfer::Layer<'_>, constraint: &Constraint) -> Result<bool, Error> {
+    let mut holds = !constraint.computes || layer.precision()? == Some(DataType::Float);
+    for &output in &constraint.outputs {
+        holds &= layer.output_type_is_set(output)?;
+    }
+    Ok(holds)
 }
 
 /// Makes the constraints binding, as far as the version can.
@@ -95,9 +112,8 @@ fn constraints(layers: &[Layer], keep: &[String]) -> (Vec<Constraint>, Vec<Strin
         let tensors = || layer.inputs.iter().chain(&layer.outputs);
         found.extend(tensors().filter(is_kept).map(|tensor| tensor.name.as_str()));
         if has_precision(layer) && tensors().any(|tensor| is_kept(&tensor)) {
-            let outputs =
-                layer.outputs.iter().enumerate().filter(|(_, tensor)| tensor.is_float && is_kept(tensor));
-            let outputs: Vec<usize> = outputs.map(|(output, _)| output).collect();
+            let outputs = layer.outputs.iter().filter(|tensor| tensor.is_float && is_kept(tensor));
+            let outputs: Vec<usize> = outputs.map(|tensor| tensor.index).collect();
             let computes = !layer.inputs.iter().any(|tensor| dequantized.contains(tensor.name.as_str()));
             if computes || !outputs.is_empty() {
                 constraints.push(Constraint { layer: index, computes, outputs });
@@ -152,6 +168,8 @@ mod tests {
         let unknown = vec!["nothing".into()];
         assert_eq!(of(&lines, &["a", "nothing"]), (vec![(0, true, vec![0]), (1, true, vec![])], unknown));
         assert_eq!(of(&lines, &["k", "e", "size"]), (vec![], vec![]));
+        let gap = ["split: a -> b, _, c"];
+        assert_eq!(of(&gap, &["c"]), (vec![(0, true, vec![2])], vec![]), "an output keeps its number");
     }
 
     #[test]

@@ -8,6 +8,8 @@ use super::build::build_failed;
 /// A tensor of the parsed network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tensor {
+    /// Its place among the layer's inputs or outputs, counted with those that are absent.
+    pub index: usize,
     /// Its name; the ONNX value's, unless TensorRT's parser made the tensor.
     pub name: String,
     /// Whether it holds floating-point numbers that INT8 or FP16 could replace.
@@ -23,30 +25,38 @@ pub struct Layer {
     pub kind: Option<LayerKind>,
     /// What it reads; optional inputs that are absent are left out.
     pub inputs: Vec<Tensor>,
-    /// What it computes.
+    /// What it computes; outputs that are absent are left out.
     pub outputs: Vec<Tensor>,
 }
 
 /// All layers, in the network's order, in which each comes after those whose results it reads.
 pub fn of(network: &Network) -> Result<Vec<Layer>, Failure> {
-    let tensor = |tensor: nvinfer::Tensor<'_>| -> Result<Tensor, Error> {
+    let tensor = |(index, tensor): (usize, nvinfer::Tensor<'_>)| -> Result<Tensor, Error> {
         let info = tensor.info()?;
-        Ok(Tensor { is_float: info.data_type.is_quantizable(), name: info.name })
+        Ok(Tensor { index, is_float: info.data_type.is_quantizable(), name: info.name })
+    };
+    let tensors = |all: Vec<Option<nvinfer::Tensor<'_>>>| -> Result<Vec<Tensor>, Error> {
+        present(all).map(tensor).collect()
     };
     let layer = |layer: nvinfer::Layer<'_>| -> Result<Layer, Error> {
         Ok(Layer {
             name: layer.name()?,
             kind: layer.kind()?,
-            inputs: layer.inputs()?.into_iter().flatten().map(tensor).collect::<Result<_, _>>()?,
-            outputs: layer.outputs()?.into_iter().map(tensor).collect::<Result<_, _>>()?,
+            inputs: tensors(layer.inputs()?)?,
+            outputs: tensors(layer.outputs()?)?,
         })
     };
     let layers = network.layers().and_then(|layers| layers.into_iter().map(layer).collect());
     layers.map_err(build_failed)
 }
 
+/// What is there, with its place.
+fn present<T>(all: Vec<Option<T>>) -> impl Iterator<Item = (usize, T)> {
+    all.into_iter().enumerate().filter_map(|(index, one)| Some((index, one?)))
+}
+
 /// A network for tests, a line for each layer: `name: inputs -> outputs`. A tensor that starts with `#` holds integers,
-/// and names like `conv1` say what the layer does.
+/// `_` is an absent one, and names like `conv1` say what the layer does.
 #[cfg(test)]
 pub fn network(lines: &[&str]) -> Vec<Layer> {
     let kinds = [
@@ -56,10 +66,16 @@ pub fn network(lines: &[&str]) -> Vec<Layer> {
         ("constant", LayerKind::Constant),
         ("dequantize", LayerKind::Dequantize),
     ];
-    let tensor =
-        |name: &str| Tensor { name: name.trim_start_matches('#').into(), is_float: !name.starts_with('#') };
-    let tensors =
-        |names: &str| names.split(", ").map(str::trim).filter(|name| !name.is_empty()).map(tensor).collect();
+    let tensor = |(index, name): (usize, &str)| Tensor {
+        index,
+        name: name.trim_start_matches('#').into(),
+        is_float: !name.starts_with('#'),
+    };
+    let tensors = |names: &str| {
+        let names = names.split(", ").map(str::trim).filter(|name| !name.is_empty());
+        let names = names.map(|name| (name != "_").then_some(name)).collect();
+        present(names).map(tensor).collect()
+    };
     let layer = |line: &&str| {
         let (name, rest) = line.split_once(": ").expect("a name");
         let (inputs, outputs) = rest.split_once("->").expect("an arrow");

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use nvinfer::{Library, LoadError, Product, SearchPath, Version};
-use trt_wire::{Failure, FailureCode, Retry, TensorRt, TensorRtProduct, Trtexec};
+use trt_wire::{Decision, Failure, FailureCode, Retry, TensorRt, TensorRtProduct, Trtexec};
 
 use super::failure;
 use super::log::Log;
@@ -101,20 +101,28 @@ pub fn open_to_run(tensorrt_dir: Option<&Path>, built_by: &TensorRt, log: &Log) 
 
 /// Registers TensorRT's own plugins, if they are installed, and then those of the job.
 ///
+/// TensorRT's own that are there and do not load are a decision: most models need none, and a model that does need them
+/// fails with it.
+///
 /// # Errors
-/// [`FailureCode::NoTensorRt`] for a plugin library of TensorRT's that is broken, [`FailureCode::BuildFailed`] for one of
-/// the job's that does not load.
-pub fn load_plugins(library: &Library, plugins: &[PathBuf], log: &Log) -> Result<(), Failure> {
+/// [`FailureCode::NoTensorRt`] for a plugin library of TensorRT's that brought another TensorRT into this process,
+/// [`FailureCode::BuildFailed`] for one of the job's that does not load.
+pub fn load_plugins(library: &Library, plugins: &[PathBuf], log: &Log) -> Result<Option<Decision>, Failure> {
+    let mut lost = None;
     match library.init_plugins() {
         Ok(path) => log.note(&format!("TensorRT's own plugins: {}", path.display())),
         Err(LoadError::NoPlugins { .. }) => log.note("TensorRT has no plugins of its own here"),
-        Err(error) => return Err(not_loaded(error)),
+        Err(error @ LoadError::Mixed { .. }) => return Err(not_loaded(error)),
+        Err(error) => {
+            let what = "TensorRT's own plugins are not used".into();
+            lost = Some(Decision { what, because: format!("their library does not load: {error}") });
+        }
     }
     for path in plugins {
         library.load_plugin(path).map_err(|error| failure(FailureCode::BuildFailed, &error, error.hint()))?;
         log.note(&format!("plugins: {}", path.display()));
     }
-    Ok(())
+    Ok(lost)
 }
 
 fn not_loaded(error: LoadError) -> Failure {

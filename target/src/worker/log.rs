@@ -1,25 +1,26 @@
 //! TensorRT's log: all of it in a file, its warnings and errors to the host, and what it proves kept.
 
-use std::fs::File;
-use std::io::Write;
+mod file;
+mod repeats;
+
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nvinfer::{Library, Severity};
 use trt_wire::message::Event;
-use trt_wire::{Failure, FailureCode};
+use trt_wire::{Decision, Failure};
 
+use self::file::LogFile;
+use self::repeats::Repeats;
 use super::implicit::proof::Proof;
-use super::{Output, failure};
+use super::{FREE_SPACE, Output, failure, not_written};
 
 /// Where TensorRT's words go. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Log(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    file: Option<Mutex<File>>,
-    seen: Mutex<Seen>,
+pub struct Log {
+    file: Option<Arc<Mutex<LogFile>>>,
+    repeats: Arc<Mutex<Repeats>>,
+    seen: Arc<Mutex<Seen>>,
     output: Output,
 }
 
@@ -36,22 +37,19 @@ pub struct Seen {
 const OUT_OF_MEMORY: [&str; 3] = ["out of memory", "outofmemory", "std::bad_alloc"];
 
 impl Log {
-    /// A log that is kept in a new file at `path`.
+    /// A log that is kept in a new file at `path`. [`Self::end`] completes it.
     ///
     /// # Errors
-    /// [`FailureCode::Store`] if the file cannot be made.
+    /// [`trt_wire::FailureCode::Store`] or `DiskFull` if the file cannot be made.
     pub fn create(path: &Path, output: &Output) -> Result<Self, Failure> {
-        let file = File::create(path).map_err(|error| failure(FailureCode::Store, &error, None))?;
-        Ok(Self::with(Some(Mutex::new(file)), output))
+        let file = LogFile::create(path)
+            .map_err(|error| failure(not_written(&error), &error, Some(FREE_SPACE.into())))?;
+        Ok(Self { file: Some(Arc::new(Mutex::new(file))), ..Self::without_file(output) })
     }
 
     /// A log of which only warnings and errors go anywhere: to the host.
     pub fn without_file(output: &Output) -> Self {
-        Self::with(None, output)
-    }
-
-    fn with(file: Option<Mutex<File>>, output: &Output) -> Self {
-        Self(Arc::new(Inner { file, seen: Mutex::default(), output: output.clone() }))
+        Self { file: None, repeats: Arc::default(), seen: Arc::default(), output: output.clone() }
     }
 
     /// Takes all that this library says from now on.
@@ -65,19 +63,20 @@ impl Log {
         self.write("agent", text);
     }
 
-    /// The same file for another attempt, of which nothing was seen yet.
+    /// Adds a decision, and tells the host of it.
+    pub fn decided(&self, decision: &Decision) {
+        self.note(&format!("decided: {decision}"));
+        self.output.event(Event::Decision { decision: decision.clone() });
+    }
+
+    /// The same log for another attempt, of which nothing was seen yet.
     pub fn afresh(&self) -> Self {
-        let file = self
-            .0
-            .file
-            .as_ref()
-            .and_then(|file| file.lock().unwrap_or_else(PoisonError::into_inner).try_clone().ok());
-        Self::with(file.map(Mutex::new), &self.0.output)
+        Self { seen: Arc::default(), ..self.clone() }
     }
 
     /// What the log has shown so far.
     pub fn seen(&self) -> Seen {
-        self.0.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.seen).clone()
     }
 
     /// Takes a message of TensorRT's.
@@ -91,20 +90,38 @@ impl Log {
         self.write(word, text);
         // Verbose lines are many, and nothing that counts is among them.
         if severity < Severity::Verbose {
-            self.0.seen.lock().unwrap_or_else(PoisonError::into_inner).see(severity, text);
+            lock(&self.seen).see(severity, text);
         }
-        if severity <= Severity::Warning {
-            self.0.output.event(Event::Log { severity: word.into(), text: text.to_owned() });
+        if severity <= Severity::Warning && lock(&self.repeats).is_worth_telling(text) {
+            self.tell(word, text.to_owned());
         }
     }
 
     /// Writes a line to the file, and looks for nothing in it.
     pub fn write(&self, word: &str, text: &str) {
-        let Some(file) = &self.0.file else { return };
-        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-        // A full disk shows when the engine is written; losing log lines before that is no reason to stop.
-        let _ = writeln!(file, "[{word}] {text}");
+        if let Some(file) = &self.file {
+            lock(file).write(word, text);
+        }
     }
+
+    /// Completes the file, and tells the host how much was not told. TensorRT holds a copy of the log to the end of the
+    /// process, so nothing but this does.
+    pub fn end(&self) {
+        for rest in lock(&self.repeats).rests() {
+            self.tell("warning", rest);
+        }
+        if let Some(file) = &self.file {
+            lock(file).flush();
+        }
+    }
+
+    fn tell(&self, severity: &str, text: String) {
+        self.output.event(Event::Log { severity: severity.into(), text });
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Seen {

@@ -3,6 +3,7 @@
 mod build;
 pub mod compose;
 mod configure;
+mod decisions;
 mod implicit;
 mod keep;
 mod layers;
@@ -100,6 +101,18 @@ impl Output {
     /// Tells the agent that something happened.
     pub fn event(&self, event: Event) {
         self.send(&WorkerEvent::Event { event });
+    }
+}
+
+/// What helps if a file of the agent's store cannot be written.
+const FREE_SPACE: &str =
+    "free space on the device's file system that holds the agent's store, and check its permissions";
+
+/// The code of a failure to write a file.
+fn not_written(error: &io::Error) -> FailureCode {
+    match error.kind() {
+        io::ErrorKind::StorageFull => FailureCode::DiskFull,
+        _ => FailureCode::Store,
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::path::Path;
 
 use nvinfer::{Error, Network, ParserError, Version};
-use trt_wire::{Failure, FailureCode, Retry};
+use trt_wire::{Decision, Failure, FailureCode, Retry};
 
 use super::failure;
 use super::log::Log;
@@ -13,17 +13,28 @@ use super::log::Log;
 /// A failure shows this many of the parser's errors; the log has all.
 const ERRORS_SHOWN: usize = 10;
 
-/// Fills the network from the file.
+/// Fills the network from the file. `lost_plugins` says why TensorRT's own plugins are not there, if they should be: every
+/// refusal tells of it, because the parser does not always say that it is a plugin that it lacks.
 ///
 /// # Errors
 /// [`FailureCode::BadModel`] with the nodes and operators that the parser refuses.
-pub fn run(network: &mut Network, model: &Path, version: Version, log: &Log) -> Result<(), Failure> {
+pub fn run(
+    network: &mut Network,
+    model: &Path,
+    version: Version,
+    lost_plugins: Option<&Decision>,
+    log: &Log,
+) -> Result<(), Failure> {
     network.parse_file(model).map_err(|error| match error {
         Error::Parse { errors } => {
             for error in &errors {
                 log.note(&format!("parser: {error} [{}:{} {}]", error.file, error.line, error.function));
             }
-            refused(&errors, &version)
+            let failure = refused(&errors, &version);
+            match lost_plugins {
+                Some(lost) => Failure { message: format!("{}; {lost}", failure.message), ..failure },
+                None => failure,
+            }
         }
         error => failure(FailureCode::BadModel, &error, error.hint()),
     })

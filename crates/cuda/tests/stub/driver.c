@@ -170,11 +170,3 @@ FUNCTION(cuMemAlloc_v2, (Address *address, size_t len), CONTEXT, {
 FUNCTION(cuMemFree_v2, (Address address), CONTEXT, { code = drop(address, BLOCK); })
 FUNCTION(cuMemcpyHtoD_v2, (Address to, void *from, size_t len), CONTEXT, { code = copy(to, from, len, 1); })
 FUNCTION(cuMemcpyDtoH_v2, (void *to, Address from, size_t len), CONTEXT, { code = copy(from, to, len, 0); })
-FUNCTION(cuMemcpyHtoDAsync_v2, (Address to, void *from, size_t len, Handle stream), CONTEXT, {
-    code = copy(to, from, len, 1);
-    CHECK(find(stream, STREAM), INVALID_HANDLE);
-})
-FUNCTION(cuMemcpyDtoHAsync_v2, (void *to, Address from, size_t len, Handle stream), CONTEXT, {
-    code = copy(from, to, len, 0);
-    CHECK(find(stream, STREAM), INVALID_HANDLE);
-})

@@ -197,6 +197,9 @@ pub enum Error {
         /// What TensorRT reported meanwhile.
         recorded: Vec<RecordedError>,
     },
+    /// The driver reports that a run has failed on the GPU.
+    #[error(transparent)]
+    Gpu(#[from] trt_cuda::DriverError),
     /// The library was opened for running engines, and was asked to build one.
     #[error(transparent)]
     Load(#[from] Box<LoadError>),
@@ -251,6 +254,7 @@ impl Error {
                 "see TensorRT's log: often the GPU has no memory left, or a shape is outside the profile"
                     .into()
             }
+            Error::Gpu(error) => return error.hint(),
             Error::Load(error) => return error.hint(),
             Error::Foreign { .. } => return None,
         })
@@ -286,6 +290,7 @@ mod tests {
             Error::NoTensor { name: "x".into(), names: vec!["y".into()] },
             Error::HostTensor { name: "x".into() },
             Error::Enqueue { recorded },
+            Error::Gpu(trt_cuda::DriverError::NoDevice),
             Error::Load(Box::new(LoadError::RuntimeOnly { library: "l".into() })),
             Error::Nul { what: "path", text: "a\0b".into() },
             Error::Shape { input: "x".into(), shape: vec![1; 9] },

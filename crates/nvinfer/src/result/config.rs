@@ -31,11 +31,19 @@ impl Config {
         let object = unsafe { Owned::new(builder.version(), public) };
         let object = object.ok_or_else(|| builder.creation("VBuilder::createBuilderConfig"))?;
         let config = Config { object, monitor: None, calibrator: None, timing_cache: None, builder };
-        config.check_interface()?;
-        Ok(config)
+        match config.check_interface() {
+            Ok(()) => Ok(config),
+            Err(mismatch) => {
+                // Whatever these slots are, the object may hold our monitor now, and its deletion may be another call.
+                std::mem::forget(config);
+                Err(mismatch)
+            }
+        }
     }
 
     /// Round trips through three distant parts of the vtable, each undone afterwards.
+    ///
+    /// After an error the object may still point to the monitor, which is leaked then.
     fn check_interface(&self) -> Result<(), Error> {
         let version = self.builder.version();
         let (before, probe) = (self.workspace()?, 64 << 20);
@@ -58,13 +66,15 @@ impl Config {
             Box::new(|_| std::ops::ControlFlow::Continue(())),
         );
         for pointer in [monitor.as_ptr(), std::ptr::null_mut()] {
-            // SAFETY: the monitor lives until the configuration has forgotten it, in the second turn.
+            // SAFETY: the monitor lives until the configuration has forgotten it, in the second turn; if that is not proven,
+            // it lives forever.
             let Ok(()) = (unsafe { call!(self.object.0, config::SET_PROGRESS_MONITOR, pointer) }) else {
                 break;
             };
             // SAFETY: no arguments.
             let found = unsafe { call!(self.object.0, config::GET_PROGRESS_MONITOR) }?;
-            expect(version, config::GET_PROGRESS_MONITOR.name, pointer, found)?;
+            expect(version, config::GET_PROGRESS_MONITOR.name, pointer, found)
+                .inspect_err(|_| std::mem::forget(monitor.clone()))?;
         }
         Ok(())
     }

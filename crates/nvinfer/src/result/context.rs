@@ -1,5 +1,6 @@
 //! `IExecutionContext`.
 
+use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
 use super::Owned;
@@ -15,7 +16,10 @@ use crate::version::Family;
 ///
 /// Tensors are numbered as in [`Engine::tensors`].
 pub struct Context {
-    object: Owned<VExecutionContext>,
+    object: ManuallyDrop<Owned<VExecutionContext>>,
+    /// Work was put into a stream, and nobody has seen the end of it: whoever has, clears this. Until then the context is
+    /// not deleted, but leaked with its engine and runtime.
+    pub(crate) is_running: bool,
     /// The optimization profile in use, which counts where bindings are an array over all profiles.
     profile: usize,
     pub(crate) engine: Rc<Engine>,
@@ -29,12 +33,13 @@ impl Context {
         // SAFETY: a new context or null.
         let object = unsafe { Owned::new(engine.runtime.version(), public) };
         let object = object.ok_or_else(|| engine.runtime.creation("VCudaEngine::createExecutionContext"))?;
-        Ok(Context { object, profile: 0, engine })
+        Ok(Context { object: ManuallyDrop::new(object), is_running: false, profile: 0, engine })
     }
 
     /// Uses another optimization profile.
     pub fn set_profile(&mut self, profile: usize, stream: &dyn DeviceStream) -> Result<(), Error> {
         self.engine.runtime.take_errors();
+        self.is_running = true;
         let index = i32::try_from(profile).unwrap_or(i32::MAX);
         // SAFETY: TensorRT answers false to a profile that does not exist; the stream is alive.
         let accepted =
@@ -98,6 +103,7 @@ impl Context {
     pub fn enqueue(&mut self, stream: &dyn DeviceStream, memory: &[&dyn DeviceMemory]) -> Result<(), Error> {
         let (engine, object) = (&self.engine, self.object.0);
         engine.runtime.take_errors();
+        self.is_running = true;
         let accepted = if engine.has_names() {
             for (tensor, memory) in engine.tensors().iter().zip(memory) {
                 let (name, address) = (tensor.name.as_ptr(), memory.address());
@@ -124,5 +130,16 @@ impl Context {
             return Err(Error::Enqueue { recorded: engine.runtime.take_errors() });
         }
         Ok(())
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        if self.is_running {
+            std::mem::forget(self.engine.clone());
+        } else {
+            // SAFETY: nothing uses it afterwards, and the engine goes after this.
+            unsafe { ManuallyDrop::drop(&mut self.object) };
+        }
     }
 }

@@ -126,6 +126,8 @@ fn file_of(function: *const c_void) -> Option<PathBuf> {
 
 /// The inference library, its version known.
 pub struct Infer {
+    /// The name it was opened by: a path, or a bare name if the system's loader was to find it.
+    pub found_as: PathBuf,
     /// The file, links resolved.
     pub path: PathBuf,
     /// What it says of itself.
@@ -153,6 +155,7 @@ impl Infer {
             )
         };
         Ok(Infer {
+            found_as: library.name.clone(),
             path,
             version,
             create_builder,
@@ -180,6 +183,8 @@ pub struct ParserLibrary {
 pub struct TensorRt {
     /// The version of the inference library.
     pub version: Version,
+    /// The name that the inference library was opened by, as in [`Infer::found_as`].
+    pub found_as: PathBuf,
     /// The inference library's file.
     pub path: PathBuf,
     /// Where log messages go.
@@ -194,10 +199,10 @@ pub struct TensorRt {
 impl TensorRt {
     /// Makes the library usable, by itself.
     pub fn bind(infer: Infer) -> TensorRt {
-        let Infer { path, version, create_builder, create_runtime, class_type_info } = infer;
+        let Infer { found_as, path, version, create_builder, create_runtime, class_type_info } = infer;
         let logger = Logger::leak(version, class_type_info);
         let parser = OnceLock::new();
-        TensorRt { version, path, logger, class_type_info, create_builder, create_runtime, parser }
+        TensorRt { version, found_as, path, logger, class_type_info, create_builder, create_runtime, parser }
     }
 
     /// Joins the library and its parser.

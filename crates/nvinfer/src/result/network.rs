@@ -44,8 +44,14 @@ impl Network {
         let object = unsafe { Owned::new(builder.version(), public) };
         let object = object.ok_or_else(|| builder.creation("VBuilder::createNetworkV2"))?;
         let network = Network { object, builder };
-        network.check_interface()?;
-        Ok(network)
+        match network.check_interface() {
+            Ok(()) => Ok(network),
+            Err(mismatch) => {
+                // Its deletion may be another call.
+                std::mem::forget(network);
+                Err(mismatch)
+            }
+        }
     }
 
     fn check_interface(&self) -> Result<(), Error> {

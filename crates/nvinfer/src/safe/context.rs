@@ -1,5 +1,9 @@
 //! Running an engine: shapes, memory, and the start on a stream.
 
+use std::fmt;
+
+use trt_cuda::DriverError;
+
 use super::runtime::IoTensor;
 use crate::error::Error;
 use crate::result;
@@ -7,11 +11,17 @@ use crate::sys::device::{DeviceMemory, DeviceStream};
 use crate::sys::types::Dims64;
 use crate::sys::values::IoMode;
 
-/// What an engine runs in, with the shapes of its inputs. One run at a time: wait for the stream before changing shapes,
-/// running again on another stream, or dropping it.
+/// What an engine runs in, with the shapes of its inputs. One run at a time, which [`Running`] sees to.
 pub struct ExecutionContext {
     inner: result::Context,
     tensors: Vec<IoTensor>,
+}
+
+/// A run under way. It borrows the context, which must neither change nor go before the GPU is done; dropping this waits.
+#[must_use = "dropping it waits for the GPU, and hides what went wrong there"]
+pub struct Running<'c> {
+    context: &'c mut ExecutionContext,
+    stream: &'c dyn DeviceStream,
 }
 
 impl ExecutionContext {
@@ -19,11 +29,24 @@ impl ExecutionContext {
         ExecutionContext { inner, tensors }
     }
 
-    /// Uses another optimization profile, counted from 0; then all input shapes are to be set again.
+    /// Uses another optimization profile, counted from 0, and waits for the stream; then all input shapes are to be set
+    /// again.
     ///
     /// [`Error::Rejected`] if there is no such profile, or another context uses it.
     pub fn set_profile(&mut self, profile: usize, stream: &dyn DeviceStream) -> Result<(), Error> {
-        self.inner.set_profile(profile, stream)
+        self.idle("IExecutionContext::setOptimizationProfileAsync")?;
+        let result = self.inner.set_profile(profile, stream);
+        drop(Running { context: self, stream });
+        result
+    }
+
+    /// Refuses work while an earlier run may go on: somebody has forgotten its [`Running`], or could not wait for it.
+    fn idle(&self, method: &'static str) -> Result<(), Error> {
+        if !self.inner.is_running {
+            return Ok(());
+        }
+        let value = "work while the end of an earlier run was not seen".into();
+        Err(Error::Rejected { method, value, recorded: vec![] })
     }
 
     /// Sets the shape of an input.
@@ -31,6 +54,7 @@ impl ExecutionContext {
     /// Errors: [`Error::NoTensor`], [`Error::Rejected`] for a shape outside the profile or of an output,
     /// [`Error::Shape`] for one that TensorRT's types cannot hold.
     pub fn set_input_shape(&mut self, name: &str, shape: &[i64]) -> Result<(), Error> {
+        self.idle("IExecutionContext::setInputShape")?;
         let index = self.index(name)?;
         if self.tensors[index].mode == IoMode::Output {
             let value = format!("{shape:?} for `{name}`, an output");
@@ -60,25 +84,26 @@ impl ExecutionContext {
     fn bytes_of(&self, index: usize) -> Result<u64, Error> {
         let (tensor, dims) = (&self.tensors[index], self.inner.shape(index)?);
         let is_valid = dims.count >= 0;
-        let bits = is_valid.then(|| size_in_bits(dims.extents(), tensor.data_type.bits()?)).flatten();
-        bits.map(|bits| bits.div_ceil(8)).ok_or_else(|| Error::Rejected {
+        let bytes = is_valid.then(|| tensor.data_type.bytes_of(dims.extents())).flatten();
+        bytes.ok_or_else(|| Error::Rejected {
             method: "IExecutionContext::getTensorShape",
             value: format!("{:?} of {:?} for `{}`", dims.extents(), tensor.data_type, tensor.name),
             recorded: vec![],
         })
     }
 
-    /// Starts the engine on a stream, with the memory of every input and output by name; wait for the stream before reading
+    /// Starts the engine on a stream, with the memory of every input and output by name; [`Running::wait`] before reading
     /// outputs.
     ///
     /// Errors, before anything runs: [`Error::NoTensor`]; [`Error::Memory`] for a tensor whose memory is missing or too
     /// small for the shapes set; [`Error::HostTensor`]. Then [`Error::Enqueue`]. What goes wrong on the GPU is seen when the
-    /// stream is waited for.
-    pub fn enqueue(
-        &mut self,
-        stream: &dyn DeviceStream,
+    /// run is waited for.
+    pub fn enqueue<'c>(
+        &'c mut self,
+        stream: &'c dyn DeviceStream,
         memory: &[(&str, &dyn DeviceMemory)],
-    ) -> Result<(), Error> {
+    ) -> Result<Running<'c>, Error> {
+        self.idle("IExecutionContext::enqueueV3")?;
         let mut places: Vec<Option<&dyn DeviceMemory>> = vec![None; self.tensors.len()];
         for (name, place) in memory {
             places[self.index(name)?] = Some(*place);
@@ -95,7 +120,10 @@ impl ExecutionContext {
                 _ => return Err(Error::Memory { name: name(), needed, given }),
             }
         }
-        self.inner.enqueue(stream, &checked)
+        let started = self.inner.enqueue(stream, &checked);
+        // A run that TensorRT refuses may have put some of its work into the stream; then this waits for it.
+        let running = Running { context: self, stream };
+        started.map(|()| running)
     }
 
     fn index(&self, name: &str) -> Result<usize, Error> {
@@ -106,27 +134,35 @@ impl ExecutionContext {
     }
 }
 
-/// The size of a tensor; `None` if an extent is not known, or for more than 2^64 bits.
-fn size_in_bits(extents: &[i64], bits: u32) -> Option<u64> {
-    extents.iter().try_fold(u64::from(bits), |size, &extent| size.checked_mul(u64::try_from(extent).ok()?))
+impl Running<'_> {
+    /// Waits until the GPU is done, and tells what went wrong there.
+    ///
+    /// [`Error::Gpu`]. Then nobody knows whether the work has ended, so the context is good for nothing more.
+    pub fn wait(mut self) -> Result<(), Error> {
+        Ok(self.end()?)
+    }
+
+    /// Without a driver nothing can be running.
+    fn end(&mut self) -> Result<(), DriverError> {
+        if !self.context.inner.is_running {
+            return Ok(());
+        }
+        let result = self.stream.synchronize();
+        let nothing_runs = matches!(result, Ok(()) | Err(DriverError::NoLibrary | DriverError::NoDevice));
+        self.context.inner.is_running = !nothing_runs;
+        result
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        // A failure is told by `wait`, or shows in the next call of the driver.
+        let _ = self.end();
+    }
+}
 
-    #[test]
-    fn a_tensor_has_a_size_when_all_its_extents_are_known() {
-        let cases: [(&[i64], u32, Option<u64>); 6] = [
-            (&[1, 3, 224, 224], 32, Some(3 * 224 * 224 * 32)),
-            (&[], 32, Some(32)),
-            (&[0, 7], 16, Some(0)),
-            (&[3], 4, Some(12)),
-            (&[-1, 3], 32, None),
-            (&[i64::MAX, 2], 32, None),
-        ];
-        for (extents, bits, expected) in cases {
-            assert_eq!(size_in_bits(extents, bits), expected, "{extents:?}");
-        }
+impl fmt::Debug for Running<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Running")
     }
 }

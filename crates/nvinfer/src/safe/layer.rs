@@ -47,9 +47,9 @@ impl<'n> Layer<'n> {
         Ok(self.inner.inputs()?.into_iter().map(|tensor| tensor.map(Tensor::new)).collect())
     }
 
-    /// Its outputs.
-    pub fn outputs(&self) -> Result<Vec<Tensor<'n>>, Error> {
-        Ok(self.inner.outputs()?.into_iter().flatten().map(Tensor::new).collect())
+    /// Its outputs; `None` for one that is absent, so that the others keep the numbers that [`Self::set_output_type`] takes.
+    pub fn outputs(&self) -> Result<Vec<Option<Tensor<'n>>>, Error> {
+        Ok(self.inner.outputs()?.into_iter().map(|tensor| tensor.map(Tensor::new)).collect())
     }
 
     /// Asks that it computes in this precision. TensorRT 8 and 10; see [`crate::BuilderConfig::set_precision_constraints`]
@@ -61,11 +61,6 @@ impl<'n> Layer<'n> {
     /// The precision it was asked for, if any. TensorRT 8 and 10.
     pub fn precision(&self) -> Result<Option<DataType>, Error> {
         Ok(self.inner.precision()?.map(DataType::from))
-    }
-
-    /// Whether it was asked for a precision. TensorRT 8 and 10.
-    pub fn precision_is_set(&self) -> Result<bool, Error> {
-        Ok(self.inner.precision()?.is_some())
     }
 
     /// Asks for the type of an output, counted from 0. TensorRT 8 and 10. [`Error::Rejected`] if there is no such output.
@@ -135,7 +130,7 @@ impl Network {
         let mut tensors: Vec<_> = inputs.collect();
         for (index, layer) in self.layers()?.into_iter().enumerate() {
             let name = layer.name()?;
-            for tensor in layer.outputs()? {
+            for tensor in layer.outputs()?.into_iter().flatten() {
                 let producer = Some((index, name.clone()));
                 tensors.push(NetworkTensor { info: tensor.info()?, producer });
             }

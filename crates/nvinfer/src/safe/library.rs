@@ -29,7 +29,7 @@ impl Library {
         Self::load(find(search, Purpose::Build)?, Purpose::Build)
     }
 
-    /// Loads one inference library by its file, with the ONNX parser of its major version beside it.
+    /// Loads one inference library by its file, with the ONNX parser of its major version in the same folder.
     pub fn open_file(path: &Path) -> Result<Library, LoadError> {
         Self::load(find_file(path)?, Purpose::Build)
     }
@@ -59,7 +59,7 @@ impl Library {
             (Purpose::Build, _) if !infer.has_builder() => {
                 return Err(LoadError::RuntimeOnly { library: infer.path });
             }
-            (Purpose::Build, _) => Some(find_parser(&infer.path, infer.version)?),
+            (Purpose::Build, _) => Some(find_parser(&infer)?),
         };
         let library = match &*loaded {
             Some(library) => library.clone(),
@@ -82,7 +82,7 @@ impl Library {
         let Some(name) = Names::of(self.path(), self.version()).plugins else {
             return Err(LoadError::NoPlugins { library: library(), tried: vec![] });
         };
-        let found = beside(self.path(), name)?;
+        let found = beside(&self.inner.found_as, self.path(), name)?;
         let plugins = found.map_err(|tried| LoadError::NoPlugins { library: library(), tried })?;
         self.alone(plugins.name())?;
         self.inner.init_plugins(&plugins)?;

@@ -14,7 +14,7 @@ mod tuning;
 pub use builder::{Builder, HostMemory, OptimizationProfile, ShapeRange};
 pub use calibrator::Calibrator;
 pub use config::BuilderConfig;
-pub use context::ExecutionContext;
+pub use context::{ExecutionContext, Running};
 pub use layer::{Layer, NetworkTensor, Tensor};
 pub use library::Library;
 pub use network::{Network, TensorInfo};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::elf;
 use crate::error::{Attempt, LoadError};
-use crate::result::SharedLibrary;
+use crate::result::{Infer, SharedLibrary};
 use crate::version::{Family, Version};
 
 /// The library names of one major version, in the order they are tried.
@@ -64,6 +64,9 @@ impl Names {
 }
 
 /// Where to look for TensorRT: some folders, then where the system's loader looks.
+///
+/// The parser and the plugins of a library are looked for where the library was found: beside it, and by the system's loader
+/// only if that found the library too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchPath {
     /// Folders, tried in order; in each, the newest library first and TensorRT-RTX last.
@@ -80,7 +83,7 @@ impl Default for SearchPath {
 }
 
 impl SearchPath {
-    /// Only these folders.
+    /// Only these folders, for the library and what belongs to it.
     pub fn only(dirs: impl IntoIterator<Item = impl Into<PathBuf>>) -> SearchPath {
         SearchPath { dirs: dirs.into_iter().map(Into::into).collect(), system: false }
     }
@@ -119,15 +122,37 @@ pub(super) fn find_file(path: &Path) -> Result<SharedLibrary, LoadError> {
     first([path.to_path_buf()])?.map_err(|tried| LoadError::NotFound { tried })
 }
 
-/// The parser beside the library, else the one that the system's loader finds.
-pub(super) fn find_parser(library: &Path, version: Version) -> Result<SharedLibrary, LoadError> {
-    let found = beside(library, Names::of(library, version).parser)?;
-    found.map_err(|tried| LoadError::NoParser { library: library.into(), tried })
+/// The parser that belongs to the library.
+pub(super) fn find_parser(library: &Infer) -> Result<SharedLibrary, LoadError> {
+    let found = beside(&library.found_as, &library.path, Names::of(&library.path, library.version).parser)?;
+    found.map_err(|tried| LoadError::NoParser { library: library.path.clone(), tried })
 }
 
-/// A companion of a library: the file beside it, else what the system's loader finds.
-pub(super) fn beside(library: &Path, name: &str) -> Result<Result<SharedLibrary, Vec<Attempt>>, LoadError> {
-    first([library.with_file_name(name), PathBuf::from(name)])
+/// A companion of the library that was found as `found_as` and whose file, links resolved, is `library`.
+pub(super) fn beside(
+    found_as: &Path,
+    library: &Path,
+    name: &str,
+) -> Result<Result<SharedLibrary, Vec<Attempt>>, LoadError> {
+    first(companions(found_as, library, name))
+}
+
+/// Where a companion may be: beside the name by which the library was found, beside its file, and where the system's loader
+/// looks only if that found the library. Another installation's may be of another minor version.
+fn companions(found_as: &Path, library: &Path, name: &str) -> Vec<PathBuf> {
+    let mut places = vec![library.with_file_name(name)];
+    if is_bare(found_as) {
+        places.push(name.into());
+    } else {
+        places.insert(0, found_as.with_file_name(name));
+        places.dedup();
+    }
+    places
+}
+
+/// Whether a name is one for the system's loader, without a folder.
+fn is_bare(name: &Path) -> bool {
+    name.components().count() == 1
 }
 
 /// The first of these that exists, else all that were tried.
@@ -151,9 +176,8 @@ fn first(names: impl IntoIterator<Item = PathBuf>) -> Result<Result<SharedLibrar
 /// The loader says so of files for another processor, too, and starts its text with the file that it could not open, which
 /// may be a dependency.
 fn is_absent(name: &Path, reason: &str) -> bool {
-    let is_path = name.components().count() > 1;
     let absent = format!("{}: cannot open shared object file: No such file", name.display());
-    if is_path { !name.exists() } else { reason.starts_with(&absent) }
+    if is_bare(name) { reason.starts_with(&absent) } else { !name.exists() }
 }
 
 /// Says what is wrong with a file that is no library for this program; content if it is one, or cannot be read.
@@ -194,6 +218,17 @@ mod tests {
                 "/a/libnvinfer.so.10"
             ]
         );
+    }
+
+    #[test]
+    fn companions_are_looked_for_where_the_library_was_found() {
+        let places = |found_as: &str, library: &str| -> Vec<String> {
+            let places = companions(found_as.as_ref(), library.as_ref(), "p.so");
+            places.iter().map(|place| place.display().to_string()).collect()
+        };
+        assert_eq!(places("libnvinfer.so.8", "/usr/lib/libnvinfer.so.8.2.1"), ["/usr/lib/p.so", "p.so"]);
+        assert_eq!(places("/a/libnvinfer.so.8", "/a/libnvinfer.so.8.2.1"), ["/a/p.so"]);
+        assert_eq!(places("/a/libnvinfer.so.8", "/b/libnvinfer.so.8.2.1"), ["/a/p.so", "/b/p.so"]);
     }
 
     #[test]

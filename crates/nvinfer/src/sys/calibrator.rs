@@ -23,10 +23,35 @@ pub enum CalibratorClass {
     MinMax = 3,
 }
 
+/// What the legacy calibrator is asked for besides the table, whose header holds both.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Shares {
+    /// The share of the range that a search may cut off.
+    cutoff: f64,
+    /// The share of activations that the range covers.
+    quantile: f64,
+}
+
+impl Shares {
+    /// Those of the header `0 3ff0000000000000 3fefffeb074a771d`; all of everything if it has none.
+    fn of(table: &[u8]) -> Shares {
+        let header =
+            table.split(|&byte| byte == b'\n').next().and_then(|line| std::str::from_utf8(line).ok());
+        let mut words = header.unwrap_or_default().trim_end().split(' ');
+        let is_legacy = words.next() == Some("0");
+        let mut share = || u64::from_str_radix(words.next()?, 16).ok().map(f64::from_bits);
+        match (share(), share()) {
+            (Some(cutoff), Some(quantile)) if is_legacy => Shares { cutoff, quantile },
+            _ => Shares { cutoff: 1.0, quantile: 1.0 },
+        }
+    }
+}
+
 /// What a calibrator gives to TensorRT, and what TensorRT did with it.
 pub struct Calibration {
     pub class: CalibratorClass,
     pub table: Vec<u8>,
+    shares: Shares,
     reads: AtomicUsize,
     batch_was_asked: AtomicBool,
     written: Mutex<Option<Vec<u8>>>,
@@ -37,6 +62,7 @@ impl Calibration {
     pub fn new(class: CalibratorClass, table: Vec<u8>) -> Calibration {
         Calibration {
             class,
+            shares: Shares::of(&table),
             table,
             reads: AtomicUsize::new(0),
             batch_was_asked: AtomicBool::new(false),
@@ -177,14 +203,16 @@ macro_rules! algorithm {
 }
 algorithm!(legacy = Legacy, entropy = Entropy, entropy_2 = Entropy2, min_max = MinMax);
 
-/// The share of activations that the range covers; a table holds its result already.
-unsafe extern "C" fn quantile(_: Ptr) -> f64 {
-    1.0
+/// What the table's header says: an answer that differs from it would be a reason to calibrate anew.
+unsafe extern "C" fn quantile(this: Ptr) -> f64 {
+    // SAFETY: TensorRT passes the calibrator it was given.
+    unsafe { Calibrator::of(this) }.shares.quantile
 }
 
-/// The share of the range that a search may cut off; a table holds its result already.
-unsafe extern "C" fn cutoff(_: Ptr) -> f64 {
-    1.0
+/// As [`quantile`].
+unsafe extern "C" fn cutoff(this: Ptr) -> f64 {
+    // SAFETY: as above.
+    unsafe { Calibrator::of(this) }.shares.cutoff
 }
 
 unsafe extern "C" fn read_histogram(_: Ptr, length: *mut usize) -> *const c_void {
@@ -242,14 +270,22 @@ mod tests {
 
     #[test]
     fn the_legacy_class_adds_four_methods_after_the_destructor_of_8() {
-        for (number, at) in [(8601, 7), (100300, 9)] {
-            let calibration = Arc::new(Calibration::new(Legacy, vec![]));
+        let header = &b"0 3fe0000000000000 3fefffeb074a771d\nx: 1\n"[..];
+        let cases = [
+            (8601, 7, &b""[..], [1.0, 1.0]),
+            (8601, 7, header, [f64::from_bits(0x3fef_ffeb_074a_771d), 0.5]),
+            (100300, 9, header, [f64::from_bits(0x3fef_ffeb_074a_771d), 0.5]),
+            (100300, 9, b"TRT-100300-EntropyCalibration2\n", [1.0, 1.0]),
+            (100300, 9, b"0 x\n", [1.0, 1.0]),
+        ];
+        for (number, at, table, shares) in cases {
+            let calibration = Arc::new(Calibration::new(Legacy, table.to_vec()));
             let calibrator = Calibrator::new(version(number), None, calibration).unwrap();
             let p = calibrator.as_ptr();
             let mut length = 7;
             // SAFETY: as above.
             unsafe {
-                assert_eq!([slot::<Share>(p, at)(p), slot::<Share>(p, at + 1)(p)], [1.0, 1.0]);
+                assert_eq!([slot::<Share>(p, at)(p), slot::<Share>(p, at + 1)(p)], shares);
                 assert!(slot::<Read>(p, at + 2)(p, &mut length).is_null());
                 assert_eq!(length, 0);
                 slot::<Write>(p, at + 3)(p, std::ptr::null(), 0);

@@ -2,6 +2,8 @@
 
 use std::ffi::c_void;
 
+use trt_cuda::DriverError;
+
 use super::types::Ptr;
 
 /// Memory on the GPU that an engine may read and write.
@@ -22,10 +24,16 @@ pub unsafe trait DeviceMemory {
 ///
 /// # Safety
 /// `handle` is a stream of the CUDA context that TensorRT runs in, valid as long as `self`; work in it is completed even
-/// if it goes before.
+/// if it goes before. When `synchronize` returns without an error, no work is left in it.
 pub unsafe trait DeviceStream {
     /// The `CUstream`, which is a `cudaStream_t` too.
     fn handle(&self) -> *mut c_void;
+
+    /// Waits until all work in the stream is done, and reports its failures.
+    fn synchronize(&self) -> Result<(), DriverError> {
+        // SAFETY: the handle is what the trait demands.
+        unsafe { trt_cuda::synchronize(self.handle()) }
+    }
 }
 
 // SAFETY: a `Buffer` is its memory's only owner and frees it by `cuMemFree`; it hands no content to the host but by copy.

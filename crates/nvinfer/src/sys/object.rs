@@ -19,6 +19,20 @@ pub struct Cell {
 /// A row of the slot table: one cell per [`crate::Family`], in its order; `None` where the method does not exist.
 pub type Cells = [Option<Cell>; 5];
 
+/// A cell of a table: `-` is absent, `19` a number, `19@2` one that is present since minor release 2.
+macro_rules! cell {
+    (-) => {
+        None
+    };
+    ($slot:literal) => {
+        Some($crate::sys::Cell { slot: $slot, since_minor: 0 })
+    };
+    ($slot:literal @ $minor:literal) => {
+        Some($crate::sys::Cell { slot: $slot, since_minor: $minor })
+    };
+}
+pub(crate) use cell;
+
 /// A C++ method of class `C` with the Rust function type `F`, whose first parameter is `this`.
 pub struct Method<C, F> {
     /// `VBuilder::createBuilderConfig`, as the headers spell it.

@@ -7,20 +7,8 @@
 //! `-` is absent, `19@2` is present since minor release 2. Not listed although they exist, because they move within a
 //! family: `VNetworkDefinition` from slot 63 on in 10.x, and `IParser::setFlag` and its destructor in 8.6.
 
-use super::object::{Cell, Cells, Method};
+use super::object::{Cells, Method, cell};
 use super::types::{Bool, Dims32, Dims64, Ptr, Text};
-
-macro_rules! cell {
-    (-) => {
-        None
-    };
-    ($slot:literal) => {
-        Some(Cell { slot: $slot, since_minor: 0 })
-    };
-    ($slot:literal @ $minor:literal) => {
-        Some(Cell { slot: $slot, since_minor: $minor })
-    };
-}
 
 macro_rules! classes {
     ($( $class:ident in $module:ident { $(

@@ -4,9 +4,11 @@ use crate::common::{CHILD, on_every};
 use crate::workshop::{compile, folder, has_compiler};
 use nvinfer::*;
 
-/// A builder of which every slot returns the builder, but those at `LOGGER` and `RECORDER`. Its runtime is what some
+/// A builder of which every slot returns the builder, but those at `LOGGER` and `RECORDER`, and that of the deletion, which
+/// may be anything in a library with another interface and must not be called. Its runtime is what some
 /// releases return without a driver.
 const FAKE: &str = r#"
+    void abort(void);
     static void* logger;
     static void* slots[80];
     static void* object[2] = { slots, object };
@@ -20,6 +22,7 @@ const FAKE: &str = r#"
     void* createNvOnnxParser_INTERNAL(void) { return 0; }
     void* createInferBuilder_INTERNAL(void* given, int version) {
         for (int i = 0; i < 80; i++) slots[i] = self;
+        slots[1] = abort;
         slots[LOGGER] = get_logger;
         slots[RECORDER] = set_recorder;
         slots[RECORDER + 1] = get_recorder;

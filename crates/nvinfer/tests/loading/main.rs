@@ -153,6 +153,40 @@ fn a_parser_of_another_major_is_refused() {
 }
 
 #[test]
+fn the_parser_and_plugins_of_another_installation_are_not_taken_for_a_folders_own() {
+    alone(
+        "the_parser_and_plugins_of_another_installation_are_not_taken_for_a_folders_own",
+        |dir| {
+            // What is in the process is found by its bare name, as the system's would be.
+            let other = dir.join("other");
+            std::fs::create_dir(&other).unwrap();
+            let names = ["libnvonnxparser.so.10", "libnvinfer_plugin.so.10"];
+            for name in names {
+                stub(100200, "unsigned char initLibNvInferPlugins(void) { return 1; }", &other.join(name));
+            }
+            let source = dir.join("infer.c");
+            std::fs::write(&source, format!("#define VERSION 100300\n{STUB}")).unwrap();
+            let status = Command::new("cc")
+                .args(["-shared", "-fPIC", "-Wl,--no-as-needed,-rpath,$ORIGIN/other", "-o"])
+                .args([&dir.join("libnvinfer.so.10"), &source])
+                .args(names.map(|name| other.join(name)))
+                .status()
+                .unwrap();
+            assert!(status.success());
+        },
+        |dir| {
+            let search = SearchPath::only([dir]);
+            let error = Library::open(&search).unwrap_err();
+            let LoadError::NoParser { tried, .. } = &error else { panic!("{error}") };
+            assert!(tried.iter().all(|attempt| attempt.name.starts_with(dir)), "{error}");
+            let library = Library::open_runtime(&search).unwrap();
+            let error = library.init_plugins().unwrap_err();
+            assert!(matches!(error, LoadError::NoPlugins { .. }), "{error}");
+        },
+    );
+}
+
+#[test]
 fn a_runtime_needs_no_parser_and_builds_nothing() {
     alone(
         "a_runtime_needs_no_parser_and_builds_nothing",

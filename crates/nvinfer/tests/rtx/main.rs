@@ -240,8 +240,13 @@ fn layers_and_tensors_are_listed_with_what_makes_them() {
                     .flatten()
                     .map(|tensor| tensor.info().unwrap().name)
                     .collect();
-                let outputs: Vec<_> =
-                    layer.outputs().unwrap().iter().map(|tensor| tensor.info().unwrap().name).collect();
+                let outputs: Vec<_> = layer
+                    .outputs()
+                    .unwrap()
+                    .into_iter()
+                    .flatten()
+                    .map(|tensor| tensor.info().unwrap().name)
+                    .collect();
                 format!("{}: {inputs:?} -> {outputs:?}", layer.name().unwrap())
             })
             .collect();
@@ -399,6 +404,6 @@ fn a_library_without_its_parser_is_called_half_installed() {
         std::fs::remove_dir_all(dir).unwrap();
         let LoadError::NoParser { library, tried } = &error else { panic!("{error}") };
         assert_eq!(*library, to);
-        assert_eq!(tried.len(), 2, "beside the library and by the system: {error}");
+        assert_eq!(tried.len(), 1, "beside the library only: {error}");
     });
 }

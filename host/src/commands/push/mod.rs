@@ -16,7 +16,7 @@ use crate::calibrate::{self, Job};
 use crate::device::{Agent, Proposal, Wish, connect};
 use crate::fleet::{Calibration, Device, Fleet, ImageCalibration, Model};
 use crate::ui::{Unit, bytes};
-use report::{DeviceReport, ModelReport};
+use report::{DeviceReport, ModelReport, Told};
 
 /// Arguments of `push`.
 #[derive(Debug, clap::Args)]
@@ -149,13 +149,13 @@ fn push_model(
     if args.dry_run || proposal.planned.action == Action::Nothing {
         return Ok(());
     }
-    let planned = proposal.planned.plan.decisions.clone();
     let label = format!("{device} {}", ready.model.name);
-    let deployed = carry_out(proposal, ready, &label, context, report)?;
+    let mut told = Told::planned(ui, &proposal.planned.plan.decisions);
+    let deployed = carry_out(proposal, ready, &label, &mut told, context, report)?;
     if context.interrupt.is_raised() {
         ui.say(format_args!("{label}: too late to cancel: release {} is active", deployed.release));
     }
-    report::show_deployed(ui, device, &ready.model.name, &planned, &deployed);
+    report::show_deployed(ui, device, &ready.model.name, told, &deployed);
     report.deployed = Some(deployed);
     Ok(())
 }
@@ -164,6 +164,7 @@ fn carry_out(
     proposal: Proposal<'_>,
     ready: &Ready<'_>,
     label: &str,
+    told: &mut Told<'_>,
     context: &Context,
     report: &mut ModelReport,
 ) -> anyhow::Result<Deployed> {
@@ -191,6 +192,7 @@ fn carry_out(
             ui.say(format_args!("{label}: TensorRT: {text}"))
         }
         Event::Log { text, .. } => ui.detail(format_args!("{label}: TensorRT: {text}")),
+        Event::Decision { decision } => told.tell(&format!("{label}: "), &decision),
     })?;
     Ok(deployed)
 }

@@ -98,8 +98,37 @@ pub fn show_plan(ui: &Ui, device: &str, model: &ModelName, proposal: &Proposal<'
     }
 }
 
-/// The result, with what the build decided beyond the plan.
-pub fn show_deployed(ui: &Ui, device: &str, model: &ModelName, planned: &[Decision], deployed: &Deployed) {
+/// The decisions that the user has seen, each of which is shown once: as soon as it is known.
+pub struct Told<'a> {
+    ui: &'a Ui,
+    decisions: Vec<Decision>,
+    is_shortened: bool,
+}
+
+impl<'a> Told<'a> {
+    /// Those of the plan were shown with it.
+    pub fn planned(ui: &'a Ui, decisions: &[Decision]) -> Self {
+        Self { ui, decisions: decisions.to_vec(), is_shortened: false }
+    }
+
+    /// Shows a decision after `prefix`, unless it was shown before.
+    pub fn tell(&mut self, prefix: &str, decision: &Decision) {
+        if self.decisions.contains(decision) {
+            return;
+        }
+        self.decisions.push(decision.clone());
+        match shorten(decision).filter(|_| !self.ui.is_verbose()) {
+            None => self.ui.print(format_args!("{prefix}{decision}")),
+            Some(short) => {
+                self.is_shortened = true;
+                self.ui.print(format_args!("{prefix}{short}"));
+            }
+        }
+    }
+}
+
+/// The result, with what the build decided beyond what was told.
+pub fn show_deployed(ui: &Ui, device: &str, model: &ModelName, mut told: Told<'_>, deployed: &Deployed) {
     let built = deployed.build_ms.map_or_else(
         || "engine reused".to_owned(),
         |millis| format!("built in {}", duration(Duration::from_millis(millis))),
@@ -111,17 +140,8 @@ pub fn show_deployed(ui: &Ui, device: &str, model: &ModelName, planned: &[Decisi
         verified(&deployed.verify)
     ));
     ui.print(format_args!("  {}", Path::new(&deployed.path).display()));
-    let mut shortened = false;
-    for decision in deployed.decisions.iter().filter(|decision| !planned.contains(decision)) {
-        match shorten(decision).filter(|_| !ui.is_verbose()) {
-            None => ui.print(format_args!("  - {decision}")),
-            Some(short) => {
-                shortened = true;
-                ui.print(format_args!("  - {short}"));
-            }
-        }
-    }
-    if shortened {
+    deployed.decisions.iter().for_each(|decision| told.tell("  - ", decision));
+    if told.is_shortened {
         ui.print("  `-v` names more of them, the engine's `log` on the device names all");
     }
 }

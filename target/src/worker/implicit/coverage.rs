@@ -1,25 +1,50 @@
-//! Which layers will not be INT8, told before the build from the parsed network and the table.
+//! Which layers will not be INT8, from the parsed network and the table, before the build.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use nvinfer::LayerKind;
-use trt_wire::Decision;
+use trt_calib::CalibrationTable;
+use trt_wire::{Decision, Failure, FailureCode, Retry};
 
 use crate::worker::layers::{Layer, Tensor};
 use crate::worker::words::{count, few_quoted};
+
+/// What is known about the range of a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// The table has it.
+    Given,
+    /// It is kept out of INT8 on purpose.
+    Kept,
+    /// The table has none that can be used.
+    Absent,
+}
+
+impl Scale {
+    /// What becomes of a tensor of this name, with `table` as the calibrator returns it.
+    pub fn of(name: &str, table: &CalibrationTable, keep: &[String]) -> Scale {
+        match table.get(name.as_bytes()) {
+            _ if keep.iter().any(|kept| kept == name) => Scale::Kept,
+            Some(_) => Scale::Given,
+            None => Scale::Absent,
+        }
+    }
+}
 
 /// How the table fits the network.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Coverage {
     /// Float activations with a scale.
     pub covered: usize,
+    /// Float activations that are kept out of INT8.
+    pub kept: Vec<String>,
     /// Float activations of the ONNX graph without one, in the network's order.
     pub missing: Vec<String>,
-    /// Those without one that vanish when TensorRT fuses the layers around them.
-    pub fused: Vec<String>,
+    /// Those without one that vanish if TensorRT fuses the layers around them.
+    pub may_fuse: Vec<String>,
     /// Float tensors without one that TensorRT's parser made between them; no ONNX file names them.
     pub parser_made: Vec<String>,
-    /// Layers that read or write a float activation.
+    /// Layers that read or write a float activation; 0 if the layers are not known.
     pub layers: usize,
     /// Those of them that read or write a tensor in `missing`.
     pub not_int8: Vec<String>,
@@ -28,8 +53,8 @@ pub struct Coverage {
 /// Looks up every float activation of the network, whose outputs are `outputs`.
 ///
 /// Constants are none, nor is what follows from constants alone: TensorRT knows their range by itself. What vanishes when
-/// two layers are fused needs no scale either.
-pub fn coverage(layers: &[Layer], outputs: &HashSet<&str>, has_scale: impl Fn(&str) -> bool) -> Coverage {
+/// two layers are fused needs no scale either, but which are fused is known after the build only.
+pub fn coverage(layers: &[Layer], outputs: &HashSet<&str>, scale: impl Fn(&str) -> Scale) -> Coverage {
     let constants = constants(layers);
     let fused = fused(layers, outputs);
     let mut known: HashMap<&str, bool> = HashMap::new();
@@ -41,15 +66,15 @@ pub fn coverage(layers: &[Layer], outputs: &HashSet<&str>, has_scale: impl Fn(&s
         for tensor in layer.inputs.iter().chain(&layer.outputs).filter(is_activation) {
             let name = tensor.name.as_str();
             is_int8 &= *known.entry(name).or_insert_with(|| {
-                if has_scale(name) {
-                    coverage.covered += 1;
-                } else if is_parser_made(name) {
-                    coverage.parser_made.push(name.to_owned());
-                } else if fused.contains(name) {
-                    coverage.fused.push(name.to_owned());
-                } else {
-                    coverage.missing.push(name.to_owned());
-                    return false;
+                match scale(name) {
+                    Scale::Given => coverage.covered += 1,
+                    Scale::Kept => coverage.kept.push(name.to_owned()),
+                    Scale::Absent if is_parser_made(name) => coverage.parser_made.push(name.to_owned()),
+                    Scale::Absent if fused.contains(name) => coverage.may_fuse.push(name.to_owned()),
+                    Scale::Absent => {
+                        coverage.missing.push(name.to_owned());
+                        return false;
+                    }
                 }
                 true
             });
@@ -63,7 +88,8 @@ pub fn coverage(layers: &[Layer], outputs: &HashSet<&str>, has_scale: impl Fn(&s
     coverage
 }
 
-/// The tensors between a layer and an activation function that nobody else reads: one kernel computes both.
+/// The tensors between a layer and an activation function that nobody else reads: one kernel may compute both. It does with
+/// ReLU and its like; with other functions that depends on the version, and which function a layer computes cannot be seen.
 fn fused<'a>(layers: &'a [Layer], outputs: &HashSet<&str>) -> HashSet<&'a str> {
     let mut readers: HashMap<&str, Vec<&Layer>> = HashMap::new();
     for layer in layers {
@@ -102,23 +128,60 @@ fn is_parser_made(name: &str) -> bool {
 }
 
 impl Coverage {
-    /// Whether the table knows nothing of this network.
-    pub fn is_empty(&self) -> bool {
-        self.covered == 0 && !self.missing.is_empty()
+    /// Whether there is anything that INT8 can replace; if not, why nothing is calibrated. `original` is the table as it
+    /// came, with the scales that were left out since.
+    ///
+    /// # Errors
+    /// [`FailureCode::BadModel`] for a table of another model, or one whose scales cannot be used.
+    pub fn nothing(&self, original: &CalibrationTable) -> Result<Option<Decision>, Failure> {
+        if self.covered > 0 {
+            return Ok(None);
+        }
+        let known = |names: &[String]| names.iter().any(|name| original.get(name.as_bytes()).is_some());
+        let without: Vec<String> = self.missing.iter().chain(&self.may_fuse).cloned().collect();
+        let bad = |message: String, hint: &str| {
+            Err(Failure::new(FailureCode::BadModel, Retry::AfterFix, message).with_hint(hint))
+        };
+        if known(&without) {
+            let message =
+                "no scale that the calibration table has for this model is a positive number".into();
+            return bad(message, "calibrate again, with other images or another `algorithm`");
+        }
+        let because = match (without.is_empty(), self.kept.is_empty()) {
+            (true, true) => "the network has no activation that INT8 could replace",
+            (true, false) => "`keep` lists every activation of the network",
+            (false, _) if known(&self.kept) => {
+                "the calibration table has a scale for no activation but those that `keep` lists"
+            }
+            (false, _) => {
+                let all = without.len() + self.kept.len();
+                let message =
+                    format!("the calibration table has a scale for none of the model's {all} activations");
+                let hint =
+                    "calibrate this model: the table is of another one, or of one with other tensor names";
+                return bad(message, hint);
+            }
+        };
+        Ok(Some(Decision { what: "no layer runs in INT8".into(), because: because.into() }))
     }
 
-    /// What the user is told before the build.
+    /// What the user is told.
     pub fn decisions(&self) -> Vec<Decision> {
         let mut decisions = Vec::new();
         if !self.missing.is_empty() {
-            let (left, all) = (self.not_int8.len(), self.layers);
+            decisions.push(self.without_scale());
+        }
+        if !self.may_fuse.is_empty() {
             decisions.push(Decision {
-                what: format!("{left} of {} not INT8 ({})", verb(all), few_quoted(&self.not_int8)),
-                because: format!(
-                    "the calibration table has no scale for {} that they read or write: {}",
-                    count(self.missing.len(), "tensor"),
-                    few_quoted(&self.missing)
+                what: format!(
+                    "layers around {} may not be INT8 ({})",
+                    count(self.may_fuse.len(), "tensor"),
+                    few_quoted(&self.may_fuse)
                 ),
+                because:
+                    "the calibration table has no scale for them; they need none where TensorRT fuses the \
+                          activation function that reads them, as it does with ReLU"
+                        .into(),
             });
         }
         if !self.parser_made.is_empty() {
@@ -136,12 +199,36 @@ impl Coverage {
         decisions
     }
 
+    /// What the missing scales do to the layers, or, if those are not known, around them.
+    fn without_scale(&self) -> Decision {
+        let (tensors, names) = (count(self.missing.len(), "tensor"), few_quoted(&self.missing));
+        match self.layers {
+            0 => Decision {
+                what: format!(
+                    "layers around {tensors} are not INT8, unless TensorRT fuses them away ({names})"
+                ),
+                because: "the calibration table has no scale for them".into(),
+            },
+            all => Decision {
+                what: format!(
+                    "{} of {} not INT8 ({})",
+                    self.not_int8.len(),
+                    verb(all),
+                    few_quoted(&self.not_int8)
+                ),
+                because: format!(
+                    "the calibration table has no scale for {tensors} that they read or write: {names}"
+                ),
+            },
+        }
+    }
+
     /// Every name, for the log.
     pub fn notes(&self) -> Vec<String> {
         let lists = [
             ("tensors without a scale", &self.missing),
             ("layers that are not INT8 for want of a scale", &self.not_int8),
-            ("tensors without a scale that vanish between fused layers", &self.fused),
+            ("tensors without a scale that vanish if the layers around them are fused", &self.may_fuse),
             ("tensors made by TensorRT's parser, without a scale", &self.parser_made),
         ];
         let note = |(what, names): &(&str, &Vec<String>)| format!("{what}: {}", names.join(", "));
@@ -149,13 +236,10 @@ impl Coverage {
     }
 
     /// What TensorRT's log adds to this: tensors it missed a scale for that were not foreseen.
-    ///
-    /// `kept` were left out on purpose.
-    pub fn surprises<'a>(&self, logged: impl Iterator<Item = &'a str>, kept: &[String]) -> Vec<Decision> {
-        let foreseen: BTreeSet<&str> = [&self.missing, &self.fused, &self.parser_made]
+    pub fn surprises<'a>(&self, logged: impl Iterator<Item = &'a str>) -> Vec<Decision> {
+        let foreseen: BTreeSet<&str> = [&self.missing, &self.kept, &self.parser_made]
             .into_iter()
             .flatten()
-            .chain(kept)
             .map(String::as_str)
             .collect();
         let (own, named): (Vec<&str>, Vec<&str>) =
@@ -196,7 +280,18 @@ mod tests {
     use crate::worker::layers::network;
 
     fn fits(lines: &[&str], scales: &[&str]) -> Coverage {
-        coverage(&network(lines), &HashSet::from(["out"]), |name| scales.contains(&name))
+        fits_but(lines, scales, &[])
+    }
+
+    fn fits_but(lines: &[&str], scales: &[&str], keep: &[&str]) -> Coverage {
+        let keep: Vec<String> = keep.iter().map(|&name| name.into()).collect();
+        let table = table(scales);
+        coverage(&network(lines), &HashSet::from(["out"]), |name| Scale::of(name, &table, &keep))
+    }
+
+    fn table(names: &[&str]) -> CalibrationTable {
+        let lines: String = names.iter().map(|name| format!("{name}: 3c010204\n")).collect();
+        CalibrationTable::parse(format!("TRT-8601-EntropyCalibration2\n{lines}").as_bytes()).unwrap()
     }
 
     #[test]
@@ -251,11 +346,15 @@ mod tests {
     }
 
     #[test]
-    fn what_vanishes_between_fused_layers_needs_no_scale() {
+    fn what_may_vanish_between_fused_layers_is_told_as_what_it_is() {
         let fused = |lines: &[&str], scales: &[&str]| {
             let found = fits(lines, scales);
-            (found.fused, found.missing, found.not_int8)
+            (found.may_fuse, found.missing, found.not_int8)
         };
+        let told = fits(&["conv: images -> a", "relu: a -> b"], &["images", "b"]);
+        let [decision] = &told.decisions()[..] else { panic!("one decision") };
+        assert!(decision.what.contains("1 tensor may not be INT8 (`a`)"), "{decision}");
+        assert_eq!(told.surprises(["a"].into_iter()).len(), 1, "TensorRT's own word on it is told");
         let none: Vec<String> = vec![];
         assert_eq!(
             fused(&["conv: images -> a", "relu: a -> b"], &["images", "b"]),
@@ -271,11 +370,36 @@ mod tests {
     }
 
     #[test]
-    fn a_table_of_another_model_is_told_from_one_with_gaps() {
+    fn a_table_of_another_model_is_told_from_one_with_gaps_and_from_nothing_to_do() {
         let lines = ["conv: images -> a", "relu: a -> b"];
-        assert!(fits(&lines, &["x", "y"]).is_empty());
-        assert!(!fits(&lines, &["a"]).is_empty());
-        assert!(!fits(&["ids: -> #a"], &[]).is_empty(), "nothing to quantize");
+        let all = ["images", "a", "b"];
+        // Network, usable scales, `keep`, all names of the table; what is said, and whether that is a failure.
+        type Case<'a> = (&'a [&'a str], &'a [&'a str], &'a [&'a str], &'a [&'a str], Option<(&'a str, bool)>);
+        let cases: [Case; 8] = [
+            (&lines, &["a"], &[], &["a"], None),
+            (&lines, &["a"], &["b"], &["a"], None),
+            (&lines, &[], &[], &["x"], Some(("none of the model's 3 activations", true))),
+            (&lines, &[], &["b"], &["x"], Some(("none of the model's 3 activations", true))),
+            (&lines, &[], &["b"], &["x", "a"], Some(("is a positive number", true))),
+            (&lines, &[], &["b"], &["x", "b"], Some(("no activation but those that `keep` lists", false))),
+            (&lines, &[], &all, &all, Some(("`keep` lists every activation", false))),
+            (&["ids: #i -> #a"], &[], &[], &["x"], Some(("no activation that INT8 could replace", false))),
+        ];
+        for (lines, scales, keep, names, expected) in cases {
+            let said = match fits_but(lines, scales, keep).nothing(&table(names)) {
+                Ok(decision) => decision.map(|decision| (decision.to_string(), false)),
+                Err(failure) => {
+                    assert_eq!(failure.code, FailureCode::BadModel);
+                    assert!(failure.hint.is_some());
+                    Some((failure.message, true))
+                }
+            };
+            let fits = match (&said, expected) {
+                (Some((text, failed)), Some((words, fails))) => text.contains(words) && *failed == fails,
+                (said, expected) => said.is_none() && expected.is_none(),
+            };
+            assert!(fits, "{scales:?}, {keep:?}, {names:?}: {said:?}");
+        }
     }
 
     #[test]
@@ -290,13 +414,12 @@ mod tests {
 
     #[test]
     fn only_what_was_not_foreseen_is_told_after_the_build() {
-        let found = fits(&["conv: images -> a"], &["images"]);
-        assert_eq!(found.missing, ["a"]);
-        let kept = ["head".to_owned()];
-        assert_eq!(found.surprises(["a", "head"].into_iter(), &kept), []);
+        let found = fits_but(&["conv: images -> a", "add: a -> head"], &["images"], &["head"]);
+        assert_eq!((&found.missing, &found.kept), (&vec!["a".to_owned()], &vec!["head".to_owned()]));
+        assert_eq!(found.surprises(["a", "head"].into_iter()), []);
         let logged = ["a", "odd", "(Unnamed Layer* 7) [Constant]_output", "head"];
         let texts: Vec<String> =
-            found.surprises(logged.into_iter(), &kept).iter().map(ToString::to_string).collect();
+            found.surprises(logged.into_iter()).iter().map(ToString::to_string).collect();
         assert_eq!(
             texts,
             [

@@ -4,23 +4,21 @@ pub mod coverage;
 pub mod proof;
 pub mod table;
 
-use std::collections::HashSet;
-
-use nvinfer::{BuilderConfig, Calibrator, Network, OptimizationProfile, Version};
+use nvinfer::{BuilderConfig, BuilderFlag, Calibrator, Network, OptimizationProfile, Version};
 use trt_wire::worker::BuildJob;
 use trt_wire::{CalibratorClass, Decision, Failure, FailureCode, Retry};
 
 use super::build::build_failed;
 use super::{compose, failure, layers};
-use coverage::{Coverage, coverage};
+use coverage::{Coverage, Scale, coverage};
 use proof::{Ignored, Proof};
 
 /// A build with a calibrator, from before it to its verdict.
 pub struct Implicit {
     coverage: Coverage,
-    absurd: Vec<Decision>,
-    keep: Vec<String>,
-    calibrator: Calibrator,
+    told: Vec<Decision>,
+    /// None if there is nothing to calibrate.
+    calibrator: Option<Calibrator>,
 }
 
 impl Implicit {
@@ -43,34 +41,33 @@ impl Implicit {
             return Err(Failure::new(FailureCode::BadRequest, Retry::Never, message));
         };
         let original = compose::table(job)?;
-        let table::Prepared { table, decisions } =
+        let table::Prepared { table, decisions: mut told } =
             table::prepare(&original, class, version.table_version(), &plan.keep)
                 .map_err(|error| failure(FailureCode::BadModel, &error, error.hint()))?;
-        let kept: HashSet<&str> = plan.keep.iter().map(String::as_str).collect();
-        let has_scale = |name: &str| table.get(name.as_bytes()).is_some() || kept.contains(name);
         let outputs = network.outputs().map_err(build_failed)?;
         let outputs = outputs.iter().map(|output| output.name.as_str()).collect();
-        let coverage = coverage(&layers::of(network)?, &outputs, has_scale);
-        if coverage.is_empty() {
-            let message = format!(
-                "the calibration table has a scale for none of the model's {} activations",
-                coverage.missing.len()
-            );
-            return Err(Failure::new(FailureCode::BadModel, Retry::AfterFix, message).with_hint(
-                "calibrate this model: the table is of another one, or of one with other tensor names",
-            ));
+        let coverage = coverage(&layers::of(network)?, &outputs, |name| Scale::of(name, &table, &plan.keep));
+        if let Some(nothing) = coverage.nothing(&original)? {
+            // A calibrator without a scale to give would be asked for images.
+            config.set_flag(BuilderFlag::Int8, false).map_err(build_failed)?;
+            told.push(nothing);
+            return Ok(Self { coverage, told, calibrator: None });
         }
+        told.extend(coverage.decisions());
         let calibrator = Calibrator::new(of_wire(class), table.write());
         config.set_calibrator(&calibrator).map_err(build_failed)?;
+        if calibrates_after_fusion(class) {
+            config.set_calibrate_before_fusion().map_err(build_failed)?;
+        }
         if let Some(profile) = profile {
             config.set_calibration_profile(profile).map_err(build_failed)?;
         }
-        Ok(Self { coverage, absurd: decisions, keep: plan.keep.clone(), calibrator })
+        Ok(Self { coverage, told, calibrator: Some(calibrator) })
     }
 
     /// What the user is told before the build.
     pub fn decisions(&self) -> Vec<Decision> {
-        self.absurd.iter().cloned().chain(self.coverage.decisions()).collect()
+        self.told.clone()
     }
 
     /// The same with every name, for the log.
@@ -85,14 +82,20 @@ impl Implicit {
     /// # Errors
     /// How the table was ignored, even if TensorRT returned an engine.
     pub fn judge(&self, is_built: bool, proof: &Proof) -> Result<Vec<Decision>, Ignored> {
+        let Some(calibrator) = &self.calibrator else { return Ok(Vec::new()) };
         let mut proof = proof.clone();
-        proof.see_calibrator(self.calibrator.was_read(), self.calibrator.batch_was_asked());
+        proof.see_calibrator(calibrator.was_read(), calibrator.batch_was_asked());
         let ignored = if is_built { proof.used().err() } else { proof.contradicted() };
         match ignored {
             Some(ignored) => Err(ignored),
-            None => Ok(self.coverage.surprises(proof.missing(), &self.keep)),
+            None => Ok(self.coverage.surprises(proof.missing())),
         }
     }
+}
+
+/// The two old classes look for the tensors of fused layers unless they are told otherwise; the table has the ONNX file's.
+fn calibrates_after_fusion(class: CalibratorClass) -> bool {
+    matches!(class, CalibratorClass::EntropyCalibration | CalibratorClass::LegacyCalibration)
 }
 
 fn of_wire(class: CalibratorClass) -> nvinfer::CalibratorClass {

@@ -3,18 +3,16 @@
 mod tensor;
 
 use std::fs;
-use std::io;
 use std::path::Path;
-use std::time::Instant;
 
 use nvinfer::{DeviceMemory, Engine, Error, ExecutionContext, IoMode, IoTensor, Runtime};
-use trt_cuda::{Buffer, Context, DriverError, Stream};
+use trt_cuda::{Buffer, Context, DriverError, Event, Stream};
 use trt_wire::worker::{Ran, RunJob, TensorFile};
 use trt_wire::{Failure, FailureCode, Retry};
 
 use super::log::Log;
 use super::words::few_quoted;
-use super::{Output, failure, library};
+use super::{FREE_SPACE, Output, failure, library, not_written};
 use tensor::bad_input;
 
 /// More would not fit in the one line that a worker answers with.
@@ -32,8 +30,14 @@ pub fn run(job: &RunJob, output: &Output) -> Result<Ran, Failure> {
         return Err(Failure::new(FailureCode::BadRequest, Retry::Never, message));
     }
     let log = Log::without_file(output);
-    let library = library::open_to_run(job.tensorrt_dir.as_deref(), &job.tensorrt, &log)?;
-    library::load_plugins(&library, &job.plugins, &log)?;
+    let ran = run_logged(job, &log);
+    log.end();
+    ran
+}
+
+fn run_logged(job: &RunJob, log: &Log) -> Result<Ran, Failure> {
+    let library = library::open_to_run(job.tensorrt_dir.as_deref(), &job.tensorrt, log)?;
+    let lost_plugins = library::load_plugins(&library, &job.plugins, log)?;
     // What TensorRT makes must be gone before the CUDA context that it lives in, so that is made first.
     let cuda = Context::primary(0).map_err(no_gpu)?;
     let stream = Stream::new(&cuda).map_err(no_gpu)?;
@@ -42,7 +46,10 @@ pub fn run(job: &RunJob, output: &Output) -> Result<Ran, Failure> {
     if let Some(core) = job.dla {
         runtime.set_dla_core(core).map_err(not_run)?;
     }
-    let engine = load(&runtime, &job.engine)?;
+    let engine = load(&runtime, &job.engine).map_err(|failure| match &lost_plugins {
+        Some(lost) => Failure { message: format!("{}; {lost}", failure.message), ..failure },
+        None => failure,
+    })?;
     known_inputs(&engine, job)?;
     let mut context = engine.create_context().map_err(not_run)?;
     let (inputs, outputs): (Vec<&IoTensor>, Vec<&IoTensor>) =
@@ -57,13 +64,15 @@ pub fn run(job: &RunJob, output: &Output) -> Result<Ran, Failure> {
     let memory: Vec<(&str, &dyn DeviceMemory)> =
         of_inputs.chain(of_outputs).map(|(name, buffer)| (name, buffer as &dyn DeviceMemory)).collect();
 
+    let (start, end) = (Event::new(&cuda).map_err(on_gpu)?, Event::new(&cuda).map_err(on_gpu)?);
     let mut latency_us = Vec::with_capacity(job.iterations as usize);
     for run in 0..u64::from(job.warm_up) + u64::from(job.iterations) {
-        let started = Instant::now();
-        context.enqueue(&stream, &memory).map_err(not_run)?;
-        stream.synchronize().map_err(on_gpu)?;
+        start.record(&stream).map_err(on_gpu)?;
+        let running = context.enqueue(&stream, &memory).map_err(not_run)?;
+        end.record(&stream).map_err(on_gpu)?;
+        running.wait().map_err(not_run)?;
         if run >= u64::from(job.warm_up) {
-            latency_us.push(started.elapsed().as_micros() as u64);
+            latency_us.push(end.since(&start).map_err(on_gpu)?.as_micros() as u64);
         }
     }
     let written = results.iter().enumerate().map(|(index, result)| {
@@ -139,13 +148,13 @@ struct Received {
 fn receive(context: &ExecutionContext, tensor: &IoTensor, cuda: &Context) -> Result<Received, Failure> {
     let name = &tensor.name;
     let dims = context.shape(name).map_err(not_run)?;
-    let Some((element, bytes)) = tensor::element(tensor.data_type) else {
+    let Some(element) = tensor::element(tensor.data_type) else {
         return Err(cannot_run(format!(
             "output `{name}` has a type that no file can hold: {:?}",
             tensor.data_type
         )));
     };
-    let Some(size) = tensor::size(&dims, bytes) else {
+    let Some(size) = tensor::size(tensor.data_type, &dims) else {
         return Err(cannot_run(format!("the size of output `{name}` depends on the data: {dims:?}")));
     };
     let buffer = Buffer::new(cuda, size).map_err(on_gpu)?;
@@ -157,13 +166,9 @@ impl Received {
         let mut data = vec![0; self.buffer.len()];
         self.buffer.read(&mut data).map_err(on_gpu)?;
         fs::write(file, data).map_err(|error| {
-            let code = match error.kind() {
-                io::ErrorKind::StorageFull => FailureCode::DiskFull,
-                _ => FailureCode::Store,
-            };
             let message =
                 format!("output `{}` cannot be written to `{}`: {error}", self.name, file.display());
-            Failure::new(code, Retry::AfterFix, message)
+            Failure::new(not_written(&error), Retry::AfterFix, message).with_hint(FREE_SPACE)
         })
     }
 }

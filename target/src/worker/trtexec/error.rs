@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use trt_wire::{Failure, FailureCode, Retry};
 
-use crate::worker::failure;
+use crate::worker::{FREE_SPACE, failure, not_written};
 
 /// Why there is no engine, or none to trust.
 #[derive(Debug, thiserror::Error)]
@@ -115,7 +115,8 @@ impl TrtexecError {
             "set a smaller `workspace`, stop other programs on the device, or add swap (zram)";
         Some(match self {
             Self::Gone | Self::OtherVersion { .. } => {
-                "push again; `sudo apt install libnvinfer-bin` brings the `trtexec` of the device's TensorRT".into()
+                "push again; `sudo apt install libnvinfer-bin` brings the `trtexec` of the device's TensorRT"
+                    .into()
             }
             Self::Start { .. } => "run that program by hand on the device: it says what it lacks".into(),
             Self::Unsayable { .. } => {
@@ -125,16 +126,16 @@ impl TrtexecError {
                 "leave out of the fleet file what needs `{option}`, or install a newer agent with \
                  `trt-deploy agent install`"
             ),
-            Self::TableUnreadable { .. } | Self::Prepare { .. } => {
-                "free space on the device's file system that holds the agent's store, and check its permissions".into()
-            }
+            Self::TableUnreadable { .. } | Self::Prepare { .. } => FREE_SPACE.into(),
             Self::Killed | Self::NoMemory { .. } => MEMORY.into(),
             Self::Crashed { .. } | Self::NoVerdict { .. } => {
                 "look at the device's memory and at `dmesg`; a smaller `workspace` needs less memory".into()
             }
-            Self::Failed { .. } => "set `backend: nvinfer` where this agent knows the device's TensorRT, or mend what \
+            Self::Failed { .. } => {
+                "set `backend: nvinfer` where this agent knows the device's TensorRT, or mend what \
                                     the errors name"
-                .into(),
+                    .into()
+            }
             Self::NoEngine | Self::BrokenEngine { .. } => {
                 "check the free space of the device's file system that holds the agent's store".into()
             }
@@ -145,7 +146,7 @@ impl TrtexecError {
         match self {
             Self::Gone | Self::OtherVersion { .. } => FailureCode::PlanChanged,
             Self::Unsayable { .. } | Self::NoOption { .. } => FailureCode::Unplannable,
-            Self::TableUnreadable { .. } | Self::Prepare { .. } => FailureCode::Store,
+            Self::TableUnreadable { source, .. } | Self::Prepare { source, .. } => not_written(source),
             Self::Killed | Self::Crashed { .. } => FailureCode::WorkerDied,
             Self::Start { .. }
             | Self::Failed { .. }

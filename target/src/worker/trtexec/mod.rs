@@ -30,6 +30,7 @@ use self::error::TrtexecError;
 use self::model::Outline;
 use self::transcript::Transcript;
 use super::build::peak_rss;
+use super::decisions::Decisions;
 use super::implicit::coverage::Coverage;
 use super::implicit::proof::Proof;
 use super::implicit::table;
@@ -45,26 +46,33 @@ const HELP: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// Whatever the log, the file or the table's proof holds against the build.
-pub fn run(job: &BuildJob, output: &Output) -> Result<Built, Failure> {
+pub fn run(job: &BuildJob, output: &Output, log: &Log) -> Result<Built, Failure> {
     let started = Instant::now();
-    let log = Log::create(&job.log, output)?;
+    let mut decisions = Decisions::new(log);
     let trtexec = the_planned(job)?;
 
     output.event(Event::Phase { phase: Phase::Compose });
     let composed = compose::run(job)?;
     composed.notes.iter().for_each(|note| log.note(note));
-    let mut decisions = composed.decisions;
+    decisions.tell(composed.decisions);
     let outline = Outline::read(&composed.model)?;
-    let table = match job.plan.mode {
-        QuantMode::Implicit => Some(TableFile::write(job, &outline)?),
-        _ => None,
-    };
-    decisions.extend(table.iter().flat_map(|table| table.decisions.clone()));
+    let mut job = job.clone();
+    let mut table = None;
+    if job.plan.mode == QuantMode::Implicit {
+        let (file, told) = TableFile::write(&job, &outline)?;
+        decisions.tell(told);
+        if file.is_none() {
+            // Without a table it would make ranges up.
+            job.plan.mode = QuantMode::None;
+        }
+        table = file;
+    }
+    let job = &job;
     let (held, lost) = match job.plan.strongly_typed {
         true => Default::default(),
         false => outline.held(&job.tensorrt, &job.plan.keep),
     };
-    decisions.extend(lost);
+    decisions.tell(lost);
 
     output.event(Event::Phase { phase: Phase::Parse });
     let help = if job.tensorrt.is_known { None } else { help(job, &trtexec)? };
@@ -80,18 +88,19 @@ pub fn run(job: &BuildJob, output: &Output) -> Result<Built, Failure> {
         shapes: outline.shapes(&job.plan),
         held: &held,
     };
-    let attempt = Attempt { job, trtexec: &trtexec, log: &log, output };
+    let attempt = Attempt { job, trtexec: &trtexec, log, output };
     let mut done = attempt.run(&request)?;
     if let (Some(cache), Some(blamed)) = (&job.timing_cache, done.blames_timing_cache()) {
-        decisions.push(Decision { what: "every layer is measured afresh".into(), because: blamed });
+        decisions.tell([Decision { what: "every layer is measured afresh".into(), because: blamed }]);
         engine::clear(cache).map_err(|source| TrtexecError::Prepare { path: cache.clone(), source })?;
         done = Attempt { log: &log.afresh(), ..attempt }.run(&request)?;
     }
     let engine_bytes = done.judge(job)?;
     if let Some(table) = &table {
-        decisions.extend(table.judge(&done.proof, &job.plan.keep)?);
+        decisions.tell(table.judge(&done.proof)?);
     }
-    decisions.extend(done.oddity());
+    decisions.tell(done.said.not_held(&held));
+    decisions.tell(done.oddity());
     Ok(Built {
         tensorrt: job.tensorrt.clone(),
         engine_bytes,
@@ -99,7 +108,7 @@ pub fn run(job: &BuildJob, output: &Output) -> Result<Built, Failure> {
         peak_rss: done.peak_rss.max(peak_rss()),
         layers: done.said.layers.unwrap_or(0),
         quantized: composed.quantized,
-        decisions,
+        decisions: decisions.into_all(),
     })
 }
 
@@ -143,12 +152,12 @@ fn help(job: &BuildJob, trtexec: &Trtexec) -> Result<Option<String>, TrtexecErro
 struct TableFile {
     path: PathBuf,
     coverage: Coverage,
-    decisions: Vec<Decision>,
 }
 
 impl TableFile {
-    /// Writes it, and reads it back: from a path that it cannot read, `trtexec` goes on with a random batch.
-    fn write(job: &BuildJob, outline: &Outline) -> Result<Self, Failure> {
+    /// Writes it, and reads it back: from a path that it cannot read, `trtexec` goes on with a random batch. There is none if
+    /// there is nothing to calibrate.
+    fn write(job: &BuildJob, outline: &Outline) -> Result<(Option<Self>, Vec<Decision>), Failure> {
         let bad_table = |error: TableError| failure(FailureCode::BadModel, &error, error.hint());
         let [major, minor, patch] = job.tensorrt.version;
         let version = TableVersion::from_release(major, minor, patch)
@@ -158,13 +167,17 @@ impl TableFile {
         let original = compose::table(job)?;
         let table::Prepared { table, mut decisions } =
             table::prepare(&original, class, version.raw(), &job.plan.keep).map_err(bad_table)?;
-        let (coverage, uncovered) = outline.coverage(&table, &job.plan.keep)?;
-        decisions.extend(uncovered);
+        let coverage = outline.coverage(&table, &job.plan.keep);
+        if let Some(nothing) = coverage.nothing(&original)? {
+            decisions.push(nothing);
+            return Ok((None, decisions));
+        }
+        decisions.extend(coverage.decisions());
         let path = job.engine.with_file_name("calibration.table");
         let bytes = table.write();
         fs::write(&path, &bytes).map_err(|source| TrtexecError::Prepare { path: path.clone(), source })?;
         match fs::read(&path) {
-            Ok(read) if read == bytes => Ok(Self { path, coverage, decisions }),
+            Ok(read) if read == bytes => Ok((Some(Self { path, coverage }), decisions)),
             read => {
                 let source = read.err().unwrap_or_else(|| std::io::ErrorKind::InvalidData.into());
                 Err(TrtexecError::TableUnreadable { path, source }.into())
@@ -173,9 +186,9 @@ impl TableFile {
     }
 
     /// Whether it was used, and what TensorRT missed in it beyond what was foreseen.
-    fn judge(&self, proof: &Proof, keep: &[String]) -> Result<Vec<Decision>, Failure> {
+    fn judge(&self, proof: &Proof) -> Result<Vec<Decision>, Failure> {
         proof.used()?;
-        Ok(self.coverage.surprises(proof.missing(), keep))
+        Ok(self.coverage.surprises(proof.missing()))
     }
 }
 

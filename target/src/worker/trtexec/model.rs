@@ -1,15 +1,14 @@
 //! What has to be known of the ONNX, because `trtexec` shows its network to nobody.
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use trt_calib::CalibrationTable;
 use trt_onnx::{Activation, Dim, Model, TensorInfo};
-use trt_wire::{BuildPlan, Decision, Failure, FailureCode, Retry, ShapeRange, TensorRt};
+use trt_wire::{BuildPlan, Decision, Failure, FailureCode, ShapeRange, TensorRt};
 
 use super::arguments::{can_list, holds_layers};
 use crate::worker::failure;
-use crate::worker::implicit::coverage::Coverage;
+use crate::worker::implicit::coverage::{Coverage, Scale};
 use crate::worker::words::{count, few_quoted};
 
 /// Inputs and activations; the weights are not kept.
@@ -40,41 +39,16 @@ impl Outline {
     }
 
     /// How the table fits the ONNX, before TensorRT fuses its layers.
-    ///
-    /// # Errors
-    /// [`FailureCode::BadModel`] if it has a scale for nothing here: it is of another model.
-    pub fn coverage(
-        &self,
-        table: &CalibrationTable,
-        keep: &[String],
-    ) -> Result<(Coverage, Vec<Decision>), Failure> {
-        let kept: HashSet<&str> = keep.iter().map(String::as_str).collect();
-        let floats = self.activations.iter().filter(|activation| activation.known_float);
-        let names = floats.map(|activation| activation.name.as_str()).filter(|name| !kept.contains(name));
-        let (covered, missing): (Vec<&str>, Vec<&str>) =
-            names.partition(|name| table.get(name.as_bytes()).is_some());
-        if covered.is_empty() && kept.is_empty() && !missing.is_empty() {
-            let message = format!(
-                "the calibration table has a scale for none of the model's {} activations",
-                missing.len()
-            );
-            return Err(Failure::new(FailureCode::BadModel, Retry::AfterFix, message).with_hint(
-                "calibrate this model: the table is of another one, or of one with other tensor names",
-            ));
+    pub fn coverage(&self, table: &CalibrationTable, keep: &[String]) -> Coverage {
+        let mut coverage = Coverage::default();
+        for Activation { name, .. } in self.activations.iter().filter(|activation| activation.known_float) {
+            match Scale::of(name, table, keep) {
+                Scale::Given => coverage.covered += 1,
+                Scale::Kept => coverage.kept.push(name.clone()),
+                Scale::Absent => coverage.missing.push(name.clone()),
+            }
         }
-        let missing: Vec<String> = missing.into_iter().map(str::to_owned).collect();
-        let mut decisions = Vec::new();
-        if !missing.is_empty() {
-            decisions.push(Decision {
-                what: format!(
-                    "layers around {} are not INT8, unless TensorRT fuses them away ({})",
-                    count(missing.len(), "activation"),
-                    few_quoted(&missing)
-                ),
-                because: "the calibration table has no scale for them".into(),
-            });
-        }
-        Ok((Coverage { covered: covered.len(), missing, ..Coverage::default() }, decisions))
+        coverage
     }
 
     /// The layers to hold in FP32 because they compute an activation in `keep`, and what becomes of the others.
@@ -159,20 +133,24 @@ mod tests {
     }
 
     #[test]
-    fn what_the_table_lacks_is_told_before_the_build() {
+    fn what_the_table_lacks_is_told_of_the_activations() {
         let table = CalibrationTable::parse(b"TRT-8601-EntropyCalibration2\nimages: 3c010a14\na: 3c010a14\n");
         let table = table.unwrap();
-        let (coverage, decisions) = outline().coverage(&table, &["c".into()]).unwrap();
-        assert_eq!((coverage.covered, coverage.missing), (2, vec!["b".to_owned()]));
+        let keep = ["c".to_owned()];
+        let coverage = outline().coverage(&table, &keep);
+        assert_eq!((coverage.covered, &coverage.missing), (2, &vec!["b".to_owned()]));
+        assert_eq!(coverage.kept, keep);
         assert_eq!(
-            decisions[0].to_string(),
-            "layers around 1 activation are not INT8, unless TensorRT fuses them away (`b`), because the calibration \
-             table has no scale for them"
+            coverage.decisions()[0].to_string(),
+            "layers around 1 tensor are not INT8, unless TensorRT fuses them away (`b`), because the calibration table \
+             has no scale for them"
         );
         let other = CalibrationTable::parse(b"TRT-8601-EntropyCalibration2\nx: 3c010a14\n").unwrap();
-        let Err(failure) = outline().coverage(&other, &[]) else { panic!("it is another model's") };
-        assert_eq!(failure.code, FailureCode::BadModel);
-        assert!(failure.message.contains("none of the model's 4 activations"), "{failure}");
+        for keep in [&keep[..], &[]] {
+            let failure =
+                outline().coverage(&other, keep).nothing(&other).expect_err("it is another model's");
+            assert!(failure.message.contains("none of the model's 4 activations"), "{failure}");
+        }
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! What `trtexec` says while it builds, and what that proves.
 
+use std::collections::HashSet;
+
 use nvinfer::{ParserError, Severity};
+use trt_wire::Decision;
 use trt_wire::message::{Event, Phase};
 
 use super::find::banner;
@@ -8,11 +11,17 @@ use super::parser::ParserLog;
 use super::process::Stream;
 use crate::worker::Output;
 use crate::worker::log::Log;
+use crate::worker::words::{count, few_quoted};
 
 /// A failure shows this many errors; the log has all.
 const ERRORS_SHOWN: usize = 3;
 /// As much of a line as is worth showing.
 const LONGEST_SHOWN: usize = 500;
+/// How the parser tells, in a verbose line, which layer it made for a node.
+const REGISTERED: &str = "Registering layer: ";
+const FOR_NODE: &str = " for ONNX node: ";
+/// More layers than the largest network known has; beyond it a layer may be called lost that is not.
+const MOST_LAYERS: usize = 100_000;
 /// What `trtexec` says after any failure, which explains none.
 const EMPTY_WORDS: [&str; 7] = [
     "Failed to parse onnx file",
@@ -41,6 +50,8 @@ pub struct Transcript {
     pub engine_mib: Option<f64>,
     /// An error that blames the timing cache.
     pub timing_cache: Option<String>,
+    /// The layers that the parser made, by name.
+    registered: HashSet<String>,
     is_building: bool,
 }
 
@@ -96,6 +107,11 @@ impl Transcript {
         if let Some(layers) = between("Original: ", " layers").and_then(|number| number.parse().ok()) {
             self.layers.get_or_insert(layers);
         }
+        if let Some((layer, _)) = words.strip_prefix(REGISTERED).and_then(|rest| rest.split_once(FOR_NODE))
+            && self.registered.len() < MOST_LAYERS
+        {
+            self.registered.insert(layer.to_owned());
+        }
         let mib = between("Created engine with size: ", " MiB").and_then(|number| number.parse().ok());
         self.engine_mib = mib.or(self.engine_mib);
     }
@@ -110,6 +126,33 @@ impl Transcript {
         if !is_empty && self.errors.len() < ERRORS_SHOWN {
             self.errors.push(shorten(text));
         }
+    }
+
+    /// What became of layers that were to be held in FP32: names of no layer are ignored without a word.
+    pub fn not_held(&self, held: &[String]) -> Option<Decision> {
+        if held.is_empty() {
+            return None;
+        }
+        if self.registered.is_empty() {
+            return Some(Decision {
+                what: format!(
+                    "nobody knows whether {} that `keep` is about stay in FP32 ({})",
+                    count(held.len(), "layer"),
+                    few_quoted(held)
+                ),
+                because: "`trtexec` ignores names of layers that it does not have, and its log does not list those that it has"
+                    .into(),
+            });
+        }
+        let lost: Vec<&String> = held.iter().filter(|layer| !self.registered.contains(*layer)).collect();
+        (!lost.is_empty()).then(|| Decision {
+            what: format!(
+                "{} that `keep` is about may not stay in FP32 ({})",
+                count(lost.len(), "layer"),
+                few_quoted(&lost)
+            ),
+            because: "TensorRT's log lists no layers of these names, and `trtexec` ignores names that it does not have".into(),
+        })
     }
 
     /// The first errors that say what is wrong.
@@ -189,6 +232,22 @@ mod tests {
         assert_eq!((seen.version, seen.layers), (Some([10, 16, 2]), Some(113)));
         assert_eq!(seen.engine_mib, Some(2.86102));
         assert!(log.contains("[verbose] [TRT] Original: 113 layers\n"), "{log}");
+    }
+
+    #[test]
+    fn layers_to_hold_are_looked_for_among_those_that_the_log_lists() {
+        let held = ["conv".to_owned(), "head/conv: 1".to_owned()];
+        let not_held = |lines: &[&str]| transcript(lines).0.not_held(&held).map(|decision| decision.what);
+        let line = |layer: &str| {
+            format!("[01/01/2026-00:00:00] [V] [TRT] Registering layer: {layer} for ONNX node: x")
+        };
+        let (conv, head) = (line("conv"), line("head/conv: 1"));
+        assert_eq!(not_held(&[&conv, &head]), None);
+        let lost = not_held(&[&conv]).unwrap();
+        assert!(lost.contains("1 layer ") && lost.contains("(`head/conv: 1`)"), "{lost}");
+        let unknown = not_held(&["[V] [TRT] Original: 9 layers"]).unwrap();
+        assert!(unknown.starts_with("nobody knows whether 2 layers"), "{unknown}");
+        assert_eq!(transcript(&[]).0.not_held(&[]), None);
     }
 
     #[test]

@@ -108,6 +108,15 @@ impl DataType {
         }
     }
 
+    /// The size in bytes of a tensor of this type; `None` if an extent is not known, for a type newer than this list, and
+    /// for more than 2^64 bits.
+    pub fn bytes_of(self, extents: &[i64]) -> Option<u64> {
+        let element = u64::from(self.bits()?);
+        let bits =
+            extents.iter().try_fold(element, |bits, &extent| bits.checked_mul(u64::try_from(extent).ok()?));
+        bits.map(|bits| bits.div_ceil(8))
+    }
+
     /// Whether it is a floating-point type that implicit INT8 may replace, given a scale: FP32 or FP16.
     pub fn is_quantizable(self) -> bool {
         matches!(self, DataType::Float | DataType::Half)
@@ -253,6 +262,22 @@ mod tests {
         let flags = |typing: Typing| versions().map(|version| typing.network_flags(version).ok());
         assert_eq!(flags(Typing::Strong), [None, Some(2), Some(1), Some(2), Some(1)]);
         assert_eq!(flags(Typing::Weak), [Some(1), Some(0), None, None, None]);
+    }
+
+    #[test]
+    fn a_tensor_has_a_size_when_all_its_extents_are_known() {
+        let cases: [(&[i64], DataType, Option<u64>); 7] = [
+            (&[1, 3, 224, 224], DataType::Float, Some(3 * 224 * 224 * 4)),
+            (&[], DataType::Float, Some(4)),
+            (&[0, 7], DataType::Half, Some(0)),
+            (&[3], DataType::Int4, Some(2)),
+            (&[-1, 3], DataType::Float, None),
+            (&[i64::MAX, 2], DataType::Float, None),
+            (&[3], DataType::Other(99), None),
+        ];
+        for (extents, data_type, expected) in cases {
+            assert_eq!(data_type.bytes_of(extents), expected, "{extents:?} of {data_type:?}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! that its releases were seen to share with TensorRT 10 (A) and 11 (B); where nothing was seen, there is none.
 
 use crate::error::Unsupported;
-use crate::sys::object::Cells;
+use crate::sys::object::{Cells, cell};
 use crate::version::Version;
 
 macro_rules! moving {
@@ -55,18 +55,6 @@ macro_rules! moving {
         pub fn rows() -> impl Iterator<Item = &'static (&'static str, Cells)> {
             [$($enum::ROWS),*].into_iter().flatten()
         }
-    };
-}
-
-macro_rules! cell {
-    (-) => {
-        None
-    };
-    ($value:literal) => {
-        Some(crate::sys::Cell { slot: $value, since_minor: 0 })
-    };
-    ($value:literal @ $minor:literal) => {
-        Some(crate::sys::Cell { slot: $value, since_minor: $minor })
     };
 }
 

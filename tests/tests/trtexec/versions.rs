@@ -32,6 +32,9 @@ fn int8_on_8_6_is_built_from_a_table_of_any_algorithm() {
     assert!(!arguments.contains("Shapes"), "the model has no dynamic input: {arguments}");
     assert!(tensorrt.read("bin/library-path").starts_with(&tensorrt.path("lib").display().to_string()));
     assert!(fs::read(device.engine("net")).expect("an engine").starts_with(b"ftrt"));
+    let told = run.stdout.find("nobody knows whether 1 layer").expect("the script's log lists no layers");
+    assert!(told < run.stdout.find("active").expect("the result"), "{}", run.stdout);
+    assert_eq!(run.stdout.matches("nobody knows whether").count(), 1, "once: {}", run.stdout);
     says(
         &log(&device),
         &["Generated calibration scales", "&&&& PASSED", "[verbose] [TRT] Original: 9 layers"],

@@ -4,6 +4,7 @@
 
 use std::fs;
 
+use trt_wire::message::{Event, Phase};
 use trt_wire::worker::BuildJob;
 use trt_wire::{CalibratorClass, FailureCode, Precision, QuantMode};
 
@@ -55,6 +56,9 @@ fn the_table_reaches_tensorrt_under_the_header_of_the_library_and_the_class() {
         ] {
             assert!(calls.contains(call), "{number}: {call} is not in {calls}");
         }
+        // The two old classes calibrate fused layers otherwise, whose tensors no ONNX file names.
+        let is_old = matches!(class, EntropyCalibration | LegacyCalibration);
+        assert_eq!(calls.contains("VBuilderConfig::setQuantizationFlag(0)"), is_old, "{number}: {calls}");
         assert_eq!(fs::read(&job.engine).expect("an engine"), b"recorded plan");
         assert_eq!((built.layers, built.decisions.len()), (3, 0), "{}", texts(&built.decisions));
     }
@@ -84,7 +88,15 @@ fn a_build_that_ignores_the_table_fails_although_tensorrt_gave_an_engine() {
 fn what_has_no_scale_is_told_with_the_layers_that_will_not_be_int8() {
     let stage = Stage::new(8201, "accepts the table");
     let job = job(&stage, &table(&["images", "stem/out", "scores"]), CalibratorClass::EntropyCalibration2);
-    let built = build(&job, &stage.environment(&[])).built();
+    let answer = build(&job, &stage.environment(&[]));
+    let place = |wanted: fn(&Event) -> bool| answer.events.iter().position(wanted).expect("an event");
+    let told = place(|event| matches!(event, Event::Decision { .. }));
+    let building = place(|event| matches!(event, Event::Phase { phase: Phase::Build }));
+    assert!(told < building, "before the build: {:?}", answer.events);
+    let Event::Decision { decision } = &answer.events[told] else { unreachable!() };
+    let decision = decision.clone();
+    let built = answer.built();
+    assert_eq!(built.decisions, [decision], "and once more with the result");
     assert_eq!(
         texts(&built.decisions),
         "2 of 3 layers are not INT8 (`body`, `head`), because the calibration table has no scale for 1 tensor that they \
@@ -95,12 +107,57 @@ fn what_has_no_scale_is_told_with_the_layers_that_will_not_be_int8() {
 
 #[test]
 fn a_table_of_another_model_fails_before_hours_of_building() {
-    let stage = Stage::new(100_300, "accepts the table");
-    let job = job(&stage, &table(&["conv1", "relu1"]), CalibratorClass::EntropyCalibration2);
-    let failure = build(&job, &stage.environment(&[])).failure();
+    let unusable = "TRT-7203-EntropyCalibration2\nimages: 7f800000\nstem/out: 0\n".to_owned();
+    let cases = [
+        (table(&["conv1", "relu1"]), None, "none of the model's 4 activations"),
+        (table(&["conv1", "relu1"]), Some("body/out"), "none of the model's 4 activations"),
+        (unusable, None, "no scale that the calibration table has for this model is a positive number"),
+    ];
+    for (table, keep, words) in cases {
+        let stage = Stage::new(100_300, "accepts the table");
+        let mut job = job(&stage, &table, CalibratorClass::EntropyCalibration2);
+        job.plan.keep = keep.into_iter().map(str::to_owned).collect();
+        let failure = build(&job, &stage.environment(&[])).failure();
+        assert_eq!(failure.code, FailureCode::BadModel);
+        assert!(failure.message.contains(words), "{}", failure.message);
+        assert!(!stage.calls().contains("buildSerializedNetwork"));
+    }
+}
+
+#[test]
+fn a_network_without_anything_to_calibrate_is_built_without_a_calibrator() {
+    let stage = Stage::new(8201, "accepts the table");
+    let mut job = job(&stage, &table(&ACTIVATIONS), CalibratorClass::EntropyCalibration2);
+    job.plan.keep = ACTIVATIONS.map(str::to_owned).to_vec();
+    let built = build(&job, &stage.environment(&[])).built();
+    let (calls, decisions) = (stage.calls(), texts(&built.decisions));
+    assert!(
+        decisions.contains("no layer runs in INT8, because `keep` lists every activation"),
+        "{decisions}"
+    );
+    assert!(
+        !calls.contains("setInt8Calibrator") && calls.contains("VBuilderConfig::clearFlag(1)"),
+        "{calls}"
+    );
+}
+
+#[test]
+fn plugins_of_tensorrts_own_that_do_not_load_fail_only_what_needs_them() {
+    let broken = |model| {
+        let stage = Stage::new(8201, model);
+        let library = stage.bench.path("libnvinfer_plugin.so.8");
+        fs::remove_file(&library).expect("it was there");
+        fs::write(&library, "not a library, but long enough to look for a header in it").expect("a file");
+        stage
+    };
+    let words = "TensorRT's own plugins are not used, because their library does not load";
+    let stage = broken("any");
+    let built = build(&stage.job(), &stage.environment(&[])).built();
+    assert!(texts(&built.decisions).contains(words), "{}", texts(&built.decisions));
+    let stage = broken("unparsable");
+    let failure = build(&stage.job(), &stage.environment(&[])).failure();
     assert_eq!(failure.code, FailureCode::BadModel);
-    assert!(failure.message.contains("none of the model's 4 activations"), "{}", failure.message);
-    assert!(!stage.calls().contains("buildSerializedNetwork"));
+    assert!(failure.message.contains("Gelu") && failure.message.contains(words), "{}", failure.message);
 }
 
 #[test]

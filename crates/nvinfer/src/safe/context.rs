@@ -18,6 +18,15 @@ pub struct ExecutionContext {
 }
 
 /// A run under way. It borrows the context, which must neither change nor go before the GPU is done; dropping this waits.
+///
+/// ```compile_fail,E0505
+/// # use nvinfer::*;
+/// # fn early(mut context: ExecutionContext, stream: &dyn DeviceStream) -> Result<(), Error> {
+/// let running = context.enqueue(stream, &[])?;
+/// drop(context); // The GPU still works for it.
+/// running.wait()
+/// # }
+/// ```
 #[must_use = "dropping it waits for the GPU, and hides what went wrong there"]
 pub struct Running<'c> {
     context: &'c mut ExecutionContext,

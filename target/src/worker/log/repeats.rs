@@ -41,7 +41,8 @@ mod tests {
     #[test]
     fn a_few_of_each_kind_are_told_and_the_rest_is_counted() {
         let mut repeats = Repeats::default();
-        let missing = |number: &u32| format!("Missing scale and zero-point for tensor t{number}, expect fall back");
+        let missing =
+            |number: &u32| format!("Missing scale and zero-point for tensor t{number}, expect fall back");
         let told = (0..1000).filter(|number| repeats.is_worth_telling(&missing(number))).count();
         assert_eq!(told, 5);
         assert!(repeats.is_worth_telling("Your ONNX model has been generated with INT64 weights"));

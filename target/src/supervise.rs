@@ -160,7 +160,7 @@ fn converse(
         }
         if started.elapsed() > limits.timeout {
             let seconds = limits.timeout.as_secs();
-            let span = if seconds % 60 == 0 {
+            let span = if seconds.is_multiple_of(60) {
                 format!("{} minutes", seconds / 60)
             } else {
                 format!("{seconds} seconds")

@@ -329,9 +329,17 @@ fn a_timing_cache_that_cannot_be_kept_is_told_and_a_forced_rebuild_uses_none() {
     host.run(&["push", "here", "--rebuild"]).ok();
     let caches = fs::read_dir(device.store("timing")).expect("a folder").flatten();
     let caches: Vec<_> = caches.map(|entry| entry.path()).collect();
-    // The worker refuses a cache like this one, so that it would notice.
-    fs::write(&caches[0], "of another TensorRT").expect("a file");
-    host.run(&["push", "here", "--rebuild"]).ok();
+    let decided_with_a_foreign_cache = |layers: usize, arguments: &[&str]| {
+        host.write("net.onnx", models::convolutions(16, 8, layers));
+        fs::write(&caches[0], "of another TensorRT").expect("a file");
+        let pushed = host.run(&[&["push", "here", "--json"], arguments].concat()).ok().json();
+        pushed[0]["models"][0]["deployed"]["decisions"].to_string()
+    };
+    let refused = "TensorRT refuses the timing cache";
+    let plain = decided_with_a_foreign_cache(2, &[]);
+    assert!(plain.contains(refused), "{plain}");
+    let forced = decided_with_a_foreign_cache(2, &["--rebuild"]);
+    assert!(!forced.contains(refused), "it was not even given one: {forced}");
     let kept = fs::read_to_string(&caches[0]).expect("a cache");
     assert!(kept.starts_with("SIMULATED"), "what a forced rebuild measures is kept: {kept}");
 }

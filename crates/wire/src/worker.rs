@@ -162,3 +162,146 @@ pub enum WorkerEvent {
     /// The job failed.
     Failed(Failure),
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Every field of the contract, as it was when [`CONTRACT`] got its number.
+    const FIELDS: &str = "\
+contract 1
+build.engine
+build.job
+build.log
+build.model
+build.plan.calibrator
+build.plan.compute_capability
+build.plan.convert_fp16
+build.plan.backend
+build.plan.decisions
+build.plan.dla
+build.plan.keep
+build.plan.mode
+build.plan.optimization_level
+build.plan.other_layers
+build.plan.plugins
+build.plan.precision
+build.plan.runtime
+build.plan.shapes.images.max
+build.plan.shapes.images.min
+build.plan.shapes.images.opt
+build.plan.strip_qdq
+build.plan.strongly_typed
+build.plan.workspace
+build.plugins
+build.table
+build.tensorrt.is_known
+build.tensorrt.library
+build.tensorrt.product
+build.tensorrt.version
+build.tensorrt_dir
+build.timing_cache
+done.decisions
+done.engine_bytes
+done.layers
+done.peak_rss
+done.quantized
+done.tensorrt.is_known
+done.tensorrt.library
+done.tensorrt.product
+done.tensorrt.version
+done.wall_ms
+done.worker
+hello.agent_version
+hello.contract
+hello.worker
+probe.job
+probe.tensorrt_dir
+probed.cuda_driver
+probed.dla_cores
+probed.gpu.Err
+probed.tensorrt.Err
+probed.trtexec
+probed.worker
+ran.device_memory
+ran.latency_us
+ran.outputs
+ran.worker
+run.dla
+run.engine
+run.inputs.images.dims
+run.inputs.images.element
+run.inputs.images.file
+run.iterations
+run.job
+run.outputs
+run.plugins
+run.tensorrt.is_known
+run.tensorrt.library
+run.tensorrt.product
+run.tensorrt.version
+run.tensorrt_dir
+run.warm_up
+";
+
+    fn fields(path: &str, value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(object) => {
+                object.iter().for_each(|(name, value)| fields(&format!("{path}.{name}"), value, found));
+            }
+            _ => drop(found.insert(path.to_owned())),
+        }
+    }
+
+    #[test]
+    fn another_field_is_another_contract() {
+        let tensorrt = r#"{"product": "tensorrt", "version": [10, 3, 0], "library": "libnvinfer.so.10"}"#;
+        let plan = r#"{"precision": "fp32", "mode": "none", "strongly_typed": false, "convert_fp16": false,
+            "shapes": {"images": {"min": [1], "opt": [1], "max": [1]}}, "decisions": []}"#;
+        let jobs = [
+            r#"{"job": "probe"}"#.to_owned(),
+            format!(
+                r#"{{"job": "build", "plugins": [], "model": "", "plan": {plan}, "tensorrt": {tensorrt}, "engine": "", "log": ""}}"#
+            ),
+            format!(
+                r#"{{"job": "run", "plugins": [], "tensorrt": {tensorrt}, "engine": "", "outputs": "", "warm_up": 0,
+                    "inputs": {{"images": {{"element": "float", "dims": [], "file": ""}}}}, "iterations": 1}}"#
+            ),
+        ];
+        let events = [
+            r#"{"worker": "hello", "contract": 1, "agent_version": ""}"#.to_owned(),
+            r#"{"worker": "probed", "tensorrt": {"Err": ""}, "gpu": {"Err": ""}}"#.to_owned(),
+            r#"{"worker": "ran", "outputs": [], "latency_us": [], "device_memory": 0}"#.to_owned(),
+            format!(
+                r#"{{"worker": "done", "tensorrt": {tensorrt}, "engine_bytes": 0, "wall_ms": 0, "peak_rss": 0,
+                    "layers": 0, "quantized": 0, "decisions": []}}"#
+            ),
+        ];
+        let jobs = jobs.iter().map(|text| {
+            let job: Job =
+                serde_json::from_str(text).expect("a field without a default is new: raise CONTRACT");
+            serde_json::to_value(job).unwrap()
+        });
+        let events = events.iter().map(|text| {
+            let event: WorkerEvent =
+                serde_json::from_str(text).expect("a field without a default is new: raise CONTRACT");
+            serde_json::to_value(event).unwrap()
+        });
+        let mut now = BTreeSet::from([format!("contract {CONTRACT}")]);
+        for value in jobs.chain(events) {
+            let name = value.get("job").or(value.get("worker")).and_then(Value::as_str).unwrap().to_owned();
+            fields(&name, &value, &mut now);
+        }
+        let then: BTreeSet<String> = FIELDS.lines().map(str::to_owned).collect();
+        let changed: Vec<&String> = now.symmetric_difference(&then).collect();
+        assert!(
+            changed.is_empty(),
+            "the contract between agent and worker changed: raise CONTRACT, and bring FIELDS (and the first lines of \
+             target/tests/devices/*/probe.json) up to date: {changed:?}"
+        );
+    }
+}

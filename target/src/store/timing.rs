@@ -1,5 +1,5 @@
 //! Timing caches: what TensorRT measured before, so that it need not measure again. One for each TensorRT and GPU,
-//! since it refuses those of others.
+//! since it refuses those of others. A forced rebuild is not given one, and replaces it by what it measured.
 
 use std::fs;
 use std::io;

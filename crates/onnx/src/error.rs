@@ -173,7 +173,7 @@ pub enum OnnxError {
         /// How many.
         count: usize,
     },
-    /// The model's own Q/DQ have a zero point, which TensorRT does not take.
+    /// The model's own Q/DQ have a zero point, which TensorRT does not take, and do not mean the same without one.
     #[error(
         "node {node} quantizes asymmetrically, which TensorRT does not take; its zero point is: {zero_point}"
     )]
@@ -182,6 +182,12 @@ pub enum OnnxError {
         node: String,
         /// Its zero point.
         zero_point: i32,
+    },
+    /// The model's own Q/DQ are UINT8 from zero on, of which TensorRT's INT8 holds the lower half only.
+    #[error("node {node} quantizes to UINT8 from zero on, of which TensorRT's INT8 cuts the upper half off")]
+    Unsigned {
+        /// The node.
+        node: String,
     },
     /// No node could be quantized at all.
     #[error("nothing in the model could be quantized: {reason}")]
@@ -238,7 +244,7 @@ impl OnnxError {
             AlreadyQuantized { .. } => {
                 "drop `calibration:` from the model in trt-deploy.yaml: its own scales are used as they are"
             }
-            Asymmetric { .. } => {
+            Asymmetric { .. } | Unsigned { .. } => {
                 "quantize to INT8 without zero points: in ONNX Runtime `activation_type=QuantType.QInt8` with \
                  `extra_options={\"ActivationSymmetric\": True, \"WeightSymmetric\": True}`; or deploy the model \
                  without Q/DQ and let `trt-deploy calibrate` quantize it"
@@ -289,6 +295,7 @@ mod tests {
             CannotHalve { node: "`conv`".into(), reason: "it has a body of its own".into() },
             AlreadyQuantized { count: 2 },
             Asymmetric { node: "`q`".into(), zero_point: 128 },
+            Unsigned { node: "`q`".into() },
             NothingQuantized { reason: "no scale".into() },
         ];
         for error in &all {
@@ -300,6 +307,7 @@ mod tests {
                 OutputNotComputed { .. } | BadTensor { .. } | NonFiniteWeight { .. } => {}
                 OpsetTooOld { .. } | CannotRaise { .. } | AlreadyQuantized { .. } => {}
                 CannotHalve { .. } | NothingQuantized { .. } | Asymmetric { .. } => {}
+                Unsigned { .. } => {}
             }
         }
         all

@@ -112,10 +112,12 @@ def qat(arguments):
             "op_types_to_quantize": ["Conv", "MatMul", "Gemm"],
             "extra_options": symmetric | float_weights,
         },
+        "unsigned": {"activation_type": QuantType.QUInt8, "extra_options": symmetric},  # Zero points of 128.
         "default": {"activation_type": QuantType.QUInt8},
     }[arguments.style]
     quantize_static(arguments.model, arguments.other, Reader(), quant_format=QuantFormat.QDQ,
-                    per_channel=arguments.style != "default", weight_type=QuantType.QInt8, **style)
+                    per_channel=arguments.style != "default",
+                    weight_type=QuantType.QUInt8 if arguments.style == "unsigned" else QuantType.QInt8, **style)
 
 
 class Exact:

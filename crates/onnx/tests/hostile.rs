@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use common::*;
-use trt_onnx::proto::{FunctionProto, ModelProto, NodeProto};
+use trt_onnx::proto::{FunctionProto, ModelProto, NodeProto, elem};
 use trt_onnx::{Fp16Options, QuantOptions, adapt_qdq, quantize, strip_qdq, to_fp16};
 
 /// Quadratic time would be billions of steps.
@@ -86,13 +86,15 @@ fn many_pairs_one_behind_the_other() {
     let name = |index: usize| if index == 0 { "x".to_owned() } else { format!("v{index}") };
     let link = |index: usize| {
         let op = if index.is_multiple_of(2) { "QuantizeLinear" } else { "DequantizeLinear" };
-        node(op, &[&name(index), "s"], &[&name(index + 1)])
+        node(op, &[&name(index), "s", "z"], &[&name(index + 1)])
     };
     let mut proto = network(13, link, "w");
     proto.graph.as_mut().unwrap().initializer.push(scale("s", &[0.5]));
+    // A zero point that goes: every node is rewritten.
+    proto.graph.as_mut().unwrap().initializer.push(integers("z", elem::UINT8, &[], &[128]));
     let start = Instant::now();
     let mut stripped = read(&proto);
-    adapt_qdq(&mut stripped).unwrap();
+    assert_eq!(adapt_qdq(&mut stripped).unwrap().signed, MANY / 2);
     to_fp16(&mut stripped.clone(), &Fp16Options::default()).unwrap();
     assert_eq!(strip_qdq(&mut stripped).unwrap().pairs, MANY / 2);
     assert!(start.elapsed() < limit(), "{:?}", start.elapsed());

@@ -93,9 +93,12 @@ fn networks_that_hold_qdq_go_on_computing_the_same_however_they_were_made() {
     let (Some(path), Some(python)) = (shared("efficientnet_lite0.onnx"), python()) else { return };
     let folder = tempfile::tempdir().unwrap();
     let shape = ["--shape", "1,3,224,224"];
-    for (style, biases, folded, clips) in
-        [("symmetric", Some(50), 100, 0), ("float-weights", Some(0), 0, 0), ("default", None, 100, 62)]
-    {
+    for (style, changed, folded, clips) in [
+        ("symmetric", Some((50, 0)), 100, 0),
+        ("float-weights", Some((0, 0)), 0, 0),
+        ("unsigned", Some((50, 145)), 100, 95),
+        ("default", None, 100, 62),
+    ] {
         let quantized = folder.path().join(format!("{style}.onnx"));
         script(&python, "qat", [&path, &quantized], &[&shape[..], &["--style", style]].concat());
         let original = Model::load(&quantized).unwrap();
@@ -103,7 +106,8 @@ fn networks_that_hold_qdq_go_on_computing_the_same_however_they_were_made() {
 
         let mut adapted = original.clone();
         let report = adapt_qdq(&mut adapted);
-        assert_eq!(report.as_ref().ok().map(|report| report.biases), biases, "{style}: {report:?}");
+        let found = report.as_ref().ok().map(|report| (report.biases, report.signed));
+        assert_eq!(found, changed, "{style}: {report:?}");
         alike(&python, "compare", &quantized, &adapted, &[&shape[..], &["--least", "0.99999"]].concat());
 
         let mut half = original.clone();

@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use prost::Message;
-use trt_onnx::proto::{NodeProto, elem};
+use trt_onnx::proto::{ModelProto, NodeProto, TypeValue, elem};
 use trt_onnx::{Fp16Options, Model, OnnxError, QuantOptions, adapt_qdq, quantize, strip_qdq, to_fp16};
 
 fn operators(model: &Model) -> Vec<String> {
@@ -37,6 +37,19 @@ fn an_asymmetric_pair_leaves_what_it_saturates_at() {
     let mut model = read(&quantized_convolution(elem::UINT8, 0));
     assert_eq!(strip_qdq(&mut model).unwrap().clips, 2);
     assert_eq!(operators(&model), ["Clip", "Conv", "Clip"]);
+    let clip = find(&graph_of(&model), "Clip").clone();
+    assert_eq!((floats(&model, &clip.input[1]), floats(&model, &clip.input[2])), (vec![0.0], vec![127.5]));
+}
+
+#[test]
+fn no_zero_point_is_uint8_and_saturates_at_zero_as_well() {
+    let mut proto = quantized_convolution(elem::UINT8, 0);
+    for node in proto.graph.as_mut().unwrap().node.iter_mut().filter(|node| node.input.contains(&"s".into()))
+    {
+        node.input.truncate(2);
+    }
+    let mut model = read(&proto);
+    assert_eq!(strip_qdq(&mut model).unwrap().clips, 2);
     let clip = find(&graph_of(&model), "Clip").clone();
     assert_eq!((floats(&model, &clip.input[1]), floats(&model, &clip.input[2])), (vec![0.0], vec![127.5]));
 }
@@ -108,12 +121,114 @@ fn integer_biases_become_floats_and_nothing_else_changes() {
 }
 
 #[test]
-fn a_zero_point_is_refused_with_its_node() {
-    for (data_type, zero_point) in [(elem::UINT8, 128), (elem::INT8, -128)] {
-        let mut model = read(&quantized_convolution(data_type, zero_point));
+fn what_int8_does_not_mean_is_refused_with_its_node() {
+    let refusal = |proto: &ModelProto| {
+        let mut model = read(proto);
         let error = adapt_qdq(&mut model).unwrap_err();
-        assert!(matches!(error, OnnxError::Asymmetric { .. }), "{error}");
         assert!(error.to_string().contains("`xq_node`"), "{error}");
+        assert_eq!(model.to_bytes().unwrap(), proto.encode_to_vec(), "the model is touched");
+        error
+    };
+    for (data_type, expected) in [(elem::UINT8, 127), (elem::INT8, -128)] {
+        let error = refusal(&quantized_convolution(data_type, expected));
+        assert!(
+            matches!(error, OnnxError::Asymmetric { zero_point, .. } if zero_point == expected),
+            "{error}"
+        );
+    }
+    // TensorRT would read it as INT8 and cut everything above half the range off.
+    let mut unsigned = quantized_convolution(elem::UINT8, 0);
+    assert!(matches!(refusal(&unsigned), OnnxError::Unsigned { .. }));
+    // No zero point is UINT8 as well, by ONNX's default.
+    for node in
+        unsigned.graph.as_mut().unwrap().node.iter_mut().filter(|node| node.input.contains(&"s".into()))
+    {
+        node.input.truncate(2);
+    }
+    assert!(matches!(refusal(&unsigned), OnnxError::Unsigned { .. }));
+    // With operators between the pair that read integers the type cannot change.
+    let mut between = quantized_convolution(elem::UINT8, 128);
+    let nodes = &mut between.graph.as_mut().unwrap().node;
+    nodes.insert(1, node("Identity", &["xq"], &["xi"]));
+    nodes[2].input[0] = "xi".into();
+    assert!(matches!(refusal(&between), OnnxError::Asymmetric { zero_point: 128, .. }));
+}
+
+#[test]
+fn a_stated_int8_needs_no_zero_point() {
+    let mut proto = quantized_convolution(elem::INT8, 0);
+    proto.opset_import[0].version = Some(21);
+    for node in &mut proto.graph.as_mut().unwrap().node {
+        if node.input.contains(&"z".into()) {
+            node.input.truncate(2);
+            if node.op() == "QuantizeLinear" {
+                *node = node.clone().with_int("output_dtype", elem::INT8.into());
+            }
+        }
+    }
+    assert_eq!(adapt_qdq(&mut read(&proto)).unwrap().signed, 0);
+}
+
+#[test]
+fn uint8_around_128_becomes_int8_that_means_the_same() {
+    let mut proto = quantized_convolution(elem::UINT8, 128);
+    let graph = proto.graph.as_mut().unwrap();
+    let mut stated = value("xq", &[1, 3, 4, 4]);
+    let Some(TypeValue::Tensor(tensor)) = stated.r#type.as_mut().unwrap().value.as_mut() else { panic!() };
+    tensor.elem_type = Some(elem::UINT8);
+    graph.value_info = vec![stated];
+    let mut model = read(&proto);
+    assert_eq!(adapt_qdq(&mut model).unwrap().signed, 2, "the input and the output");
+    let graph = graph_of(&model);
+    for node in graph.node.iter().filter(|node| node.input.get(1).is_some_and(|scale| scale == "s")) {
+        let zero = graph.initializer.iter().find(|tensor| tensor.name() == node.input[2]).unwrap();
+        assert_eq!((zero.data_type(), zero.dims.len(), zero.raw_data()), (elem::INT8, 0, &[0u8][..]));
+    }
+    assert!(graph.initializer.iter().all(|tensor| tensor.name() != "z"), "the old zero point is still there");
+    let Some(TypeValue::Tensor(tensor)) = &graph.value_info[0].r#type.as_ref().unwrap().value else {
+        panic!()
+    };
+    assert_eq!(tensor.elem_type(), elem::INT8);
+    read(&common::proto(&model));
+}
+
+#[test]
+fn stored_integers_lose_their_zero_point_where_int8_holds_the_rest() {
+    type Case = (i32, [i32; 6], [i32; 2], Option<[i8; 6]>);
+    let cases: [Case; 7] = [
+        (elem::UINT8, [129, 130, 131, 0, 255, 128], [128, 128], Some([1, 2, 3, -128, 127, 0])),
+        (elem::UINT8, [5, 6, 7, 255, 254, 253], [5, 200], Some([0, 1, 2, 55, 54, 53])),
+        (elem::UINT8, [0, 1, 127, 3, 4, 5], [0, 0], Some([0, 1, 127, 3, 4, 5])),
+        (elem::UINT8, [0, 1, 128, 3, 4, 5], [0, 0], None),
+        (elem::UINT8, [0, 1, 128, 3, 4, 129], [1, 0], None),
+        (elem::INT8, [-5, 0, 100, -100, 5, 6], [-5, 7], Some([0, 5, 105, -107, -2, -1])),
+        (elem::INT8, [-5, 0, 127, -100, 5, 6], [-5, 7], None),
+    ];
+    for (data_type, values, zeros, expected) in cases {
+        let mut proto = quantized_convolution(elem::INT8, 0);
+        let stored = &mut proto.graph.as_mut().unwrap().initializer;
+        stored[2] = integers("wq", data_type, &[2, 3, 1, 1], &values);
+        stored[4] = integers("wz", data_type, &[2], &zeros);
+        let mut model = read(&proto);
+        let mut stripped = model.clone();
+        let adapted = adapt_qdq(&mut model);
+        let Some(expected) = expected else {
+            let error = adapted.unwrap_err();
+            assert!(error.to_string().contains("`w_node`"), "{values:?}: {error}");
+            continue;
+        };
+        assert_eq!(adapted.unwrap().signed, 1, "{values:?}");
+        let graph = graph_of(&model);
+        let node = producer(&graph, "w");
+        let tensor = |at: usize| {
+            let tensor = graph.initializer.iter().find(|tensor| tensor.name() == node.input[at]).unwrap();
+            assert_eq!(tensor.data_type(), elem::INT8);
+            tensor.raw_data().iter().map(|byte| byte.cast_signed()).collect::<Vec<i8>>()
+        };
+        assert_eq!((tensor(0), tensor(2)), (expected.to_vec(), vec![0, 0]), "{values:?}");
+        strip_qdq(&mut stripped).unwrap();
+        strip_qdq(&mut model).unwrap();
+        assert_eq!(floats(&model, "w"), floats(&stripped, "w"), "{values:?}");
     }
 }
 

@@ -91,7 +91,13 @@ impl Composed {
                 because: "TensorRT's parser takes them no other way, and they compute the same".into(),
             });
         }
-        Ok(report.biases > 0)
+        if report.signed > 0 {
+            self.decisions.push(Decision {
+                what: format!("tensors in UINT8 or with zero points become INT8 without: {}", report.signed),
+                because: "TensorRT's parser takes them no other way, and they compute the same".into(),
+            });
+        }
+        Ok(report.is_changed())
     }
 
     fn quantize(&mut self, model: &mut Model, job: &BuildJob) -> Result<(), Failure> {

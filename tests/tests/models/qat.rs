@@ -28,7 +28,7 @@ fn of_the_model(kind: Kind) -> BuildPlan {
 fn a_network_quantized_by_onnx_runtime_is_built_from_its_own_qdq() {
     let folder = tempfile::tempdir().expect("a folder");
     let model = folder.path().join("model.onnx");
-    for style in ["symmetric", "float-weights"] {
+    for style in ["symmetric", "float-weights", "unsigned"] {
         let Some((rtx, python)) = quantized(folder.path(), style) else { return };
         let shipped = fs::read(&model).expect("the model");
         for kind in [Kind::Int8, Kind::Mixed] {
@@ -57,7 +57,7 @@ fn a_network_quantized_by_onnx_runtime_is_built_from_its_own_qdq() {
 fn without_int8_hardware_its_qdq_are_taken_out() {
     let folder = tempfile::tempdir().expect("a folder");
     let model = folder.path().join("model.onnx");
-    for style in ["symmetric", "float-weights", "default"] {
+    for style in ["symmetric", "float-weights", "unsigned", "default"] {
         let Some((rtx, python)) = quantized(folder.path(), style) else { return };
         let built = rtx.build_plan(&model, BuildPlan { strip_qdq: true, ..plan(Kind::Fp16) }, None);
         assert!(built.is_ok(), "{style}: {built:?}");

@@ -1,5 +1,6 @@
 //! Graphs that hold Q/DQ already, as quantization-aware training and ONNX Runtime's quantizer make them.
 
+mod signed;
 mod strip;
 
 use std::borrow::Borrow;
@@ -23,27 +24,36 @@ use crate::tensor;
 pub struct AdaptReport {
     /// How many biases that were stored as INT32 are floats now.
     pub biases: usize,
+    /// How many stored tensors and activations with a zero point, or in UINT8, are INT8 without one now.
+    pub signed: usize,
+}
+
+impl AdaptReport {
+    /// Whether anything had to be changed.
+    pub fn is_changed(&self) -> bool {
+        *self != Self::default()
+    }
 }
 
 /// Makes a graph that holds Q/DQ one that TensorRT reads, without changing what it computes.
 ///
 /// ONNX Runtime's quantizer stores biases as INT32 with a DequantizeLinear, which TensorRT's parser refuses: they become
-/// floats. Everything else stays as it is; with nothing to do the model is not touched.
+/// floats. TensorRT knows INT8 without zero points only, and reads UINT8 as if it were that: what means the same in INT8
+/// becomes INT8 (stored integers that fit without their zero point, activations in UINT8 with zero point 128).
+/// Everything else stays as it is; with nothing to do the model is not touched, nor on an error.
 ///
 /// # Errors
-/// [`OnnxError::Asymmetric`] for a zero point other than 0, [`OnnxError::BadTensor`] for stored data that does not fit
-/// its shape, and the errors of external data.
+/// [`OnnxError::Unsigned`] for an activation in UINT8 with zero point 0, which is what ONNX means by no zero point as
+/// well, [`OnnxError::Asymmetric`] for other zero points that cannot go, [`OnnxError::BadTensor`] for stored data that
+/// does not fit its shape, and the errors of external data.
 pub fn adapt_qdq(model: &mut Model) -> Result<AdaptReport, OnnxError> {
-    let graph = model.graph();
-    let stored = graph::stored_tensors(graph);
-    for (index, node) in graph.node.iter().enumerate().filter(|(_, node)| is_qdq(node)) {
-        let Some(&zeros) = node.input(2).and_then(|name| stored.get(name)) else { continue };
-        let zeros = tensor::integers(zeros, model.folder.as_deref())?.unwrap_or_default();
-        if let Some(&zero_point) = zeros.iter().find(|&&zero| zero != 0) {
-            return Err(OnnxError::Asymmetric { node: node.display(index), zero_point });
-        }
+    let mut work = model.clone();
+    let signed = signed::make_signed(&mut work)?;
+    let report = AdaptReport { biases: fold_biases(&mut work)?, signed };
+    if report.is_changed() {
+        *model = work;
     }
-    Ok(AdaptReport { biases: fold_biases(model)? })
+    Ok(report)
 }
 
 /// Turns what is stored as INT32 into floats; returns how many.
@@ -130,19 +140,7 @@ impl<'a> Stored<'a> {
             return Ok(None);
         };
         let slices = scales.len();
-        let inner = match slices {
-            1 => values.len().max(1),
-            _ => {
-                let dims = &self.integers.dims;
-                let axis = if self.axis < 0 { self.axis + dims.len() as i64 } else { self.axis };
-                let dims = usize::try_from(axis).ok().and_then(|axis| dims.get(axis..));
-                let Some([extent, inner @ ..]) = dims else { return Err(bad()) };
-                if usize::try_from(*extent) != Ok(slices) {
-                    return Err(bad());
-                }
-                tensor::side_by_side(inner)
-            }
-        };
+        let inner = slice_length(self.integers, self.axis, slices)?;
         if slices == 0 || !(zeros.len() == 1 || zeros.len() == slices) {
             return Err(bad());
         }
@@ -152,5 +150,23 @@ impl<'a> Stored<'a> {
             (f64::from(*value) - f64::from(zero)) as f32 * scales[slice]
         };
         Ok(Some(values.iter().enumerate().map(number).collect()))
+    }
+}
+
+/// How many elements of `tensor` lie side by side in each of its slices along `axis`; all of them where it is one slice.
+///
+/// # Errors
+/// [`OnnxError::BadTensor`] where it has not that many slices.
+fn slice_length(tensor: &TensorProto, axis: i64, slices: usize) -> Result<usize, OnnxError> {
+    let dims = &tensor.dims;
+    if slices == 1 {
+        return Ok(tensor::side_by_side(dims));
+    }
+    let axis = if axis < 0 { axis + dims.len() as i64 } else { axis };
+    match usize::try_from(axis).ok().and_then(|axis| dims.get(axis..)) {
+        Some([extent, inner @ ..]) if usize::try_from(*extent) == Ok(slices) => {
+            Ok(tensor::side_by_side(inner))
+        }
+        _ => Err(OnnxError::BadTensor { tensor: tensor::name(tensor) }),
     }
 }

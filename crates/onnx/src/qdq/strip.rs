@@ -173,19 +173,21 @@ impl Stripper {
     /// What an asymmetric per-tensor pair saturates at.
     fn range(&mut self, node: &NodeProto) -> Result<Option<(f32, f32)>, OnnxError> {
         let stored = |index: usize| node.input(index).and_then(|name| self.stored.get(name));
-        let (Some(scale), Some(zero)) = (stored(1), stored(2)) else { return Ok(None) };
         let folder = self.folder.as_deref();
-        let (Some(scale), Some(zero)) = (tensor::any_floats(scale, folder)?, tensor::integers(zero, folder)?)
-        else {
-            return Ok(None);
+        let Some(scale) = stored(1) else { return Ok(None) };
+        // Without a zero point it is 0, in the type that the node states, or UINT8.
+        let zero = match node.input(2) {
+            None => Some(vec![0]),
+            Some(_) => stored(2).map(|zero| tensor::integers(zero, folder)).transpose()?.flatten(),
         };
+        let (Some(scale), Some(zero)) = (tensor::any_floats(scale, folder)?, zero) else { return Ok(None) };
         let (&[scale], &[zero_point]) = (&scale[..], &zero[..]) else { return Ok(None) };
-        let (lowest, highest) =
-            match self.stored.get(node.input(2).unwrap_or_default()).and_then(|t| t.data_type) {
-                Some(elem::UINT8) => (0, 255),
-                Some(elem::INT8) if zero_point != 0 => (-128, 127),
-                _ => return Ok(None),
-            };
+        let quantized = node.outputs().next().and_then(|name| self.types.get(name).copied());
+        let (lowest, highest) = match quantized {
+            Some(elem::UINT8) => (0, 255),
+            Some(elem::INT8) if zero_point != 0 => (-128, 127),
+            _ => return Ok(None),
+        };
         let at = |level: i32| (level - zero_point) as f32 * scale;
         Ok(Some((at(lowest), at(highest))))
     }

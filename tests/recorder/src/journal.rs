@@ -1,18 +1,31 @@
 //! The log file, one line per call.
 
+use std::fmt::Display;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::sync::{Mutex, OnceLock};
 
-static FILE: OnceLock<Mutex<File>> = OnceLock::new();
-
 /// Writes a line. The file is opened for appending, so a reader in the same process sees it at once.
 pub fn record(line: &str) {
-    let file = FILE.get_or_init(|| {
-        let path = required("RECORDER_LOG");
-        let file = OpenOptions::new().append(true).create(true).open(&path);
-        Mutex::new(file.unwrap_or_else(|error| stop(&format!("cannot write {path}: {error}"))))
-    });
+    static FILE: OnceLock<Mutex<File>> = OnceLock::new();
+    write(FILE.get_or_init(|| open(&required("RECORDER_LOG"))), line);
+}
+
+/// Writes that an object, which is the caller's to delete, was made or deleted, if anybody wants to know.
+pub fn account(sign: char, object: &dyn Display) {
+    static FILE: OnceLock<Option<Mutex<File>>> = OnceLock::new();
+    let file = FILE.get_or_init(|| std::env::var("RECORDER_OBJECTS").ok().map(|path| open(&path)));
+    if let Some(file) = file {
+        write(file, &format!("{sign}{object}"));
+    }
+}
+
+fn open(path: &str) -> Mutex<File> {
+    let file = OpenOptions::new().append(true).create(true).open(path);
+    Mutex::new(file.unwrap_or_else(|error| stop(&format!("cannot write {path}: {error}"))))
+}
+
+fn write(file: &Mutex<File>, line: &str) {
     let mut file = file.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     if let Err(error) = file.write_all(format!("{line}\n").as_bytes()) {
         stop(&format!("cannot write the log: {error}"));

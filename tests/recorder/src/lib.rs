@@ -4,12 +4,14 @@
 //! written with its decoded arguments to a log, then answered from a script, so that a test can see *which method*
 //! a caller reached, with which arguments, and that callbacks are reached in return. It proves that two parties agree on
 //! an interface; that NVIDIA's library is a third who agrees is proven by running NVIDIA's own compiled Python bindings
-//! on it (`tests/nvidia.rs`).
+//! on it (`tests/abi/nvidia.rs`).
 //!
 //! - `RECORDER_VERSION`: the number that `getInferLibVersion()` returns and that chooses the vtables, such as 8201.
 //! - `RECORDER_LOG`: the file to write to.
 //! - `RECORDER_PLANT`: slots put elsewhere on purpose, `VBuilderConfig::setFlag=12 VTensor::getType=5`; what is there already takes
 //!   the free slot.
+//! - `RECORDER_OBJECTS`, if set: a file for a line `+IBuilder#1` for each object that the caller is to delete, and `-IBuilder#1`
+//!   when it does.
 //!
 //! The vtables are those of the golden text `crates/nvinfer/tests/data/slots.txt`, which knows nothing of the table in
 //! `crates/nvinfer/src`. A slot that the text does not list is a trap: it writes `VBuilder::slot6 unexpected` and aborts.

@@ -8,7 +8,7 @@ use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock};
 
 use crate::callbacks;
 use crate::golden::{self, Version};
-use crate::journal::{fail, record, required, stop};
+use crate::journal::{account, fail, record, required, stop};
 use crate::methods;
 use crate::types::{Ptr, Slot, Text};
 
@@ -74,6 +74,9 @@ impl Object {
         object.public.implementation = &raw const *object;
         let object: &'static Object = object;
         objects.push(object);
+        if methods::OWNED.contains(&class) || class == "IParser" {
+            account('+', object);
+        }
         object
     }
 
@@ -143,6 +146,7 @@ impl Object {
         if self.deleted.swap(true, Ordering::SeqCst) {
             fail(&format!("~{name} twice"));
         }
+        account('-', self);
         for class in ["VBuilderConfig", "VNetworkDefinition", "VCudaEngine", "VExecutionContext"] {
             if let Some(child) = self.children(class).first() {
                 fail(&format!("~{name} before {child}"));

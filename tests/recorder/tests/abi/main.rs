@@ -5,13 +5,14 @@
 //! - `nvidia`: NVIDIA's own compiled Python bindings, in the 10 versions named there.
 //! - `plants`: slots put elsewhere on purpose, which each of the above must notice.
 //! - `real`: the builder's rows on the real TensorRT-RTX.
-//! - `runtime_only`: NVIDIA's real runtime libraries of TensorRT 10 and 11.
+//! - `runtime_only`: NVIDIA's real runtime libraries of TensorRT 10 and 11; `gpu.txt` is what they answered with a GPU.
 //! - `evidence`: the table in `docs/evidence.md` says which of these covers which row.
 
 mod binding;
 mod evidence;
 mod nvidia;
 mod plants;
+mod raw;
 mod real;
 mod rows;
 mod runtime_only;

@@ -2,7 +2,9 @@
 
 use nvinfer::{Builder, Error, Library, Runtime, SearchPath, Typing};
 
-use crate::stage::{Stage, child, skip, text};
+use test_support::skip;
+
+use crate::stage::{Stage, child, text};
 use crate::{binding, nvidia, rows};
 
 const TEST: &str = "plants::the_bindings_canaries_stop_at_a_wrong_slot";

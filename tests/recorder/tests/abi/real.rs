@@ -5,32 +5,25 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::ffi::{CStr, CString, c_char, c_void};
-use std::path::{Path, PathBuf};
+use std::ffi::{CStr, CString, c_char};
+use std::path::Path;
 
 use nvinfer::Version;
-use nvinfer::sys::Method;
 use nvinfer::sys::slots::*;
-use nvinfer::sys::types::{Dims64, InterfaceInfo, Ptr};
+use nvinfer::sys::types::{Dims64, Ptr};
 use recorder::golden;
 
-use crate::stage::{skip, text};
+use test_support::{onnx, skip};
 
-#[path = "../../../../crates/nvinfer/tests/rtx/onnx.rs"]
-mod onnx;
+use crate::raw::{self, of};
+use crate::stage::text;
 
 const TEST: &str = "real::tensorrt_rtx_answers_the_builders_rows";
 const CHILD: &str = "REAL_RTX_CHILD";
 
-/// The folders with real libraries: `TRT_RTX_LIB_DIR` and `TRT_RTX_OLDER`, lists like `PATH`.
-fn folders() -> Vec<PathBuf> {
-    let lists = ["TRT_RTX_LIB_DIR", "TRT_RTX_OLDER"].into_iter().filter_map(std::env::var_os);
-    lists.flat_map(|list| std::env::split_paths(&list).collect::<Vec<_>>()).collect()
-}
-
 /// The rows that each real library here has answered.
 pub fn covered() -> Vec<(golden::Version, BTreeSet<String>)> {
-    folders().iter().map(|folder| answered(folder)).collect()
+    test_support::rtx().iter().map(|folder| answered(folder)).collect()
 }
 
 fn answered(folder: &Path) -> (golden::Version, BTreeSet<String>) {
@@ -78,7 +71,7 @@ macro_rules! real {
     ($real:expr, $target:expr, $module:ident::$method:ident($($argument:expr),*)) => {{
         let target = $target;
         // SAFETY: a live object of the class; slot and type are what is tested, in a process of its own.
-        unsafe { $real.function(&$module::$method, target).map(|function| function(target $(, $argument)*)) }
+        unsafe { raw::function(&$module::$method, $real.version, target).map(|function| function(target $(, $argument)*)) }
     }};
     ($real:expr, $target:expr, $module:ident::$method:ident($($argument:expr),*) $([$by:ident::$maker:ident])* => $value:expr) => {{
         let result = real!($real, $target, $module::$method($($argument),*));
@@ -90,62 +83,12 @@ macro_rules! real {
     }};
 }
 
-/// An object of ours with the versioned layout that answers nothing and says what it is.
-fn silent(info: unsafe extern "C" fn(Ptr) -> InterfaceInfo) -> Ptr {
-    extern "C" fn zero() -> usize {
-        0
-    }
-    extern "C" fn goes_on() -> u8 {
-        1
-    }
-    let mut vtable = vec![zero as *const c_void; 16];
-    vtable[1] = info as *const c_void;
-    // IProgressMonitor::stepComplete: the build is to go on.
-    vtable[5] = goes_on as *const c_void;
-    Box::leak(Box::new(vtable.leak().as_ptr())) as *mut *const *const c_void as Ptr
-}
-
-macro_rules! info {
-    ($($name:ident = $kind:literal)*) => {
-        $(unsafe extern "C" fn $name(_: Ptr) -> InterfaceInfo {
-            InterfaceInfo { kind: $kind.as_ptr(), major: 1, minor: 0 }
-        })*
-    };
-}
-info!(logger_info = c"ILogger" recorder_info = c"IErrorRecorder" monitor_info = c"IProgressMonitor");
-
-/// A logger that says nothing, in either layout.
-fn logger(version: Version) -> Ptr {
-    extern "C" fn nothing() {}
-    match version.family {
-        nvinfer::Family::RtxA => {
-            let vtable: &[*const c_void] = vec![nothing as *const c_void; 3].leak();
-            Box::leak(Box::new(vtable.as_ptr())) as *mut *const *const c_void as Ptr
-        }
-        _ => silent(logger_info),
-    }
-}
-
-fn of(public: Option<Ptr>) -> Ptr {
-    let public = public.filter(|public| public.addr() > 4096).expect("an object");
-    // SAFETY: an object of TensorRT's, { vptr, implementation }.
-    unsafe { *public.cast::<Ptr>().add(1) }
-}
-
 fn string(text: *const c_char) -> String {
     // SAFETY: TensorRT's texts are C strings, alive as long as their objects.
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
 impl Real {
-    /// # Safety
-    /// `target` is an object of class `C`.
-    unsafe fn function<C, F>(&self, method: &Method<C, F>, target: Ptr) -> Option<F> {
-        let slot = method.slot(self.version).ok()?;
-        // SAFETY: whether the slot is this method's is what is tested.
-        unsafe { Some(std::mem::transmute_copy(&*(*target.cast::<*const *const c_void>()).add(slot))) }
-    }
-
     fn right(&self, name: &'static str) {
         self.answered.borrow_mut().insert(name);
     }
@@ -169,7 +112,7 @@ fn examine(folder: &Path) {
         unsafe { library.get::<unsafe extern "C" fn() -> i32>("getInferLibVersion").expect("a version")() };
     let version = Version::from_number(number).expect("a version with a table");
     let real = Real { version, answered: RefCell::default() };
-    let logger = logger(version);
+    let logger = raw::logger(version);
     // SAFETY: the types of the functions; the logger lives forever.
     let builder = unsafe {
         let create = library.get::<unsafe extern "C" fn(Ptr, i32) -> Ptr>("createInferBuilder_INTERNAL");
@@ -228,7 +171,7 @@ impl Real {
         real!(self, b, builder::GET_NB_DLA_CORES() => 0);
         real!(self, b, builder::SET_MAX_THREADS(2) => 1);
         real!(self, b, builder::SET_MAX_THREADS(-1) => 0);
-        let recorder = silent(recorder_info);
+        let recorder = raw::silent(raw::recorder_info);
         real!(self, b, builder::SET_ERROR_RECORDER(recorder));
         real!(self, b, builder::GET_ERROR_RECORDER() [builder::SET_ERROR_RECORDER] => recorder);
     }
@@ -325,7 +268,7 @@ impl Real {
         real!(self, c, config::CLEAR_FLAG(2));
         real!(self, c, config::SET_BUILDER_OPTIMIZATION_LEVEL(1));
         real!(self, c, config::GET_BUILDER_OPTIMIZATION_LEVEL() [config::SET_BUILDER_OPTIMIZATION_LEVEL] => 1);
-        let monitor = silent(monitor_info);
+        let monitor = raw::silent(raw::monitor_info);
         real!(self, c, config::SET_PROGRESS_MONITOR(monitor));
         real!(self, c, config::GET_PROGRESS_MONITOR() [config::SET_PROGRESS_MONITOR] => monitor);
         real!(self, c, config::SET_NB_COMPUTE_CAPABILITIES(1) => 1);

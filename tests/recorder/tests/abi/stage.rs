@@ -54,6 +54,7 @@ impl Stage {
             .env("LD_LIBRARY_PATH", self.path())
             .env("RECORDER_VERSION", self.version.number.to_string())
             .env("RECORDER_LOG", self.path().join("log"))
+            .env("RECORDER_OBJECTS", self.path().join("objects"))
             .env("RECORDER_PLANT", &self.plants);
         command
     }
@@ -72,6 +73,13 @@ impl Stage {
     /// What was recorded.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.path().join("log")).expect("the log")
+    }
+
+    /// The objects that were the caller's to delete, and those that it did delete, as `IBuilder#1`.
+    pub fn objects(&self) -> [BTreeSet<String>; 2] {
+        let text = std::fs::read_to_string(self.path().join("objects")).expect("a list of objects");
+        ['+', '-']
+            .map(|sign| text.lines().filter_map(|line| line.strip_prefix(sign)).map(str::to_string).collect())
     }
 
     /// The rows that were called, as far as the golden text has them in this version.
@@ -101,10 +109,4 @@ fn library() -> PathBuf {
     let library = program.with_file_name("librecorder.so");
     assert!(library.is_file(), "cargo built no {}", library.display());
     library
-}
-
-/// Says why a test does not run here. Where everything is installed (`TRT_TESTS_MUST_RUN`) that is a failure.
-pub fn skip(reason: &str) {
-    assert!(std::env::var_os("TRT_TESTS_MUST_RUN").is_none(), "this test must run: {reason}");
-    eprintln!("skipped: {reason}");
 }

@@ -383,7 +383,8 @@ impl Scene {
             }
             lines.extend(memory);
             let plan = builder.build(network, config);
-            self.introduced("IInt8Calibrator", kind, build, &lines, plan.map(std::mem::forget));
+            drop(self.introduced("IInt8Calibrator", kind, build, &lines, plan).expect("a plan"));
+            self.gone(&["IHostMemory"]);
             assert!(calibrator.was_read());
             assert_eq!(calibrator.batch_was_asked(), table.is_empty());
             assert_eq!(calibrator.written(), table.is_empty().then(|| b"recorded cache".to_vec()));

@@ -1,5 +1,7 @@
 //! Runtimes, engines, contexts.
 
+use nvinfer::Running;
+
 use super::*;
 
 impl Scene {
@@ -138,7 +140,7 @@ impl Scene {
         };
         let all: [(&str, &dyn DeviceMemory); 3] =
             [("boxes", &boxes), ("images", &images), ("scores", &scores)];
-        self.step(&[&shapes, start].concat(), context.enqueue(&Stream, &all)).expect("a run");
+        self.step(&[&shapes, start].concat(), context.enqueue(&Stream, &all).and_then(Running::wait));
         let small = Buffer(0x2000, sizes[1] - 1);
         let refused = context.enqueue(&Stream, &[all[0], all[1], ("scores", &small)]);
         assert!(matches!(self.fails(&shapes[..2], refused), Error::Memory { given: 3999, needed: 4000, .. }));

@@ -1,156 +1,22 @@
 """Drives NVIDIA's compiled Python bindings on the recorder and compares its log to what each call must reach.
 
-usage: nvidia.py MODULE ROWS   (with LD_LIBRARY_PATH, RECORDER_VERSION and RECORDER_LOG set)
+usage: main.py MODULE ROWS   (with LD_LIBRARY_PATH, RECORDER_VERSION and RECORDER_LOG set)
 
 MODULE is the `tensorrt.so` of a wheel, loaded without the package around it, which would look for real libraries. ROWS is
 a file with the methods that this version has. Prints `absent ROW` for methods that these bindings do not offer, `value
 Enum::kNAME 1` for the values compiled into them, and what differs from the expectation; ends with 1 if anything did.
 """
 
-import importlib.util
-import os
 import sys
-import warnings
 
-# Half of TensorRT 8 is deprecated, and that half is what Jetsons run.
-warnings.simplefilter("ignore")
+# The folder is part of the source.
+sys.dont_write_bytecode = True
 
+import steps
+from callbacks import ADOPTED, Logger, Recorder, builds, heard, kept, said
+from steps import ROWS, RTX, V8, VERSION, compare, lines, same, step, trt
 
-def load(path):
-    name = os.path.basename(path).removesuffix(".so")
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-trt = load(sys.argv[1])
-ROWS = set(open(sys.argv[2]).read().split())
-VERSION = int(os.environ["RECORDER_VERSION"])
-RTX = 10000 <= VERSION < 20000
-V8 = VERSION < 10000
-LOG = os.environ["RECORDER_LOG"]
-open(LOG, "ab").close()
-wrong = 0
-at = 0
-
-
-def lines():
-    """What was logged since the last call."""
-    global at
-    with open(LOG, "rb") as log:
-        log.seek(at)
-        text = log.read()
-    at += len(text)
-    return text.decode().splitlines()
-
-
-def compare(expected, found):
-    global wrong
-    if expected != found:
-        wrong += 1
-        print("expected:", *expected, "but found:", *found, sep="\n  ")
-
-
-def row(line):
-    return line.split("(")[0]
-
-
-def step(expected, call):
-    """Makes a call that must write these lines. Returns its result, None where the version lacks the first one."""
-    expected = [expected] if isinstance(expected, str) else expected
-    lines()
-    if "::" in expected[0] and row(expected[0]) not in ROWS:
-        return None
-    try:
-        result = call()
-    except AttributeError as error:
-        compare([], lines())
-        print("absent", row(expected[0]))
-        return None
-    compare(expected, lines())
-    return result
-
-
-def same(expected, found):
-    global wrong
-    if expected != found:
-        wrong += 1
-        print(f"expected the result {expected!r} but found {found!r}")
-
-
-def setter(target, name, value):
-    def call():
-        getattr(target, name)
-        lines()
-        setattr(target, name, value)
-
-    return call
-
-
-def prefix(kind, interface=None):
-    """What a library first asks of a callback whose interface has versions."""
-    if V8 or (kind == "ILogger" and (VERSION < 110000 and not 10500 <= VERSION < 20000)):
-        return []
-    return [f"  {kind}.getAPILanguage() -> 0", f'  {kind}.getInterfaceInfo() -> "{interface or kind}" 1.0']
-
-
-heard = []
 BINDINGS = [0x10, 0x20, 0x30, 0, 0, 0]
-# The network uses the parser's weights until it is built.
-kept = []
-
-
-class Logger(trt.ILogger):
-    def __init__(self):
-        trt.ILogger.__init__(self)
-
-    def log(self, severity, text):
-        heard.append((int(severity), text))
-
-
-class Recorder(trt.IErrorRecorder):
-    def __init__(self):
-        trt.IErrorRecorder.__init__(self)
-        self.errors = []
-
-    def get_num_errors(self):
-        return len(self.errors)
-
-    def get_error_code(self, index):
-        return self.errors[index][0]
-
-    def get_error_desc(self, index):
-        return self.errors[index][1]
-
-    def has_overflowed(self):
-        return False
-
-    def clear(self):
-        self.errors = []
-
-    def report_error(self, code, text):
-        heard.append((int(code), text))
-        self.errors.append((code, text))
-        return False
-
-    def inc_ref_count(self):
-        return 1
-
-    def dec_ref_count(self):
-        return 0
-
-
-def said(severity, text):
-    return prefix("ILogger") + [f'  ILogger.log({severity}, "{text}")']
-
-
-ADOPTED = prefix("IErrorRecorder") + [
-    "  IErrorRecorder.incRefCount()",
-    '  IErrorRecorder.reportError(3, "recorder: an error that is taken back")',
-    '  IErrorRecorder holds 1: 3 "recorder: an error that is taken back", overflowed false',
-    "  IErrorRecorder.clear() leaves 0",
-]
 
 
 def main():
@@ -345,138 +211,6 @@ def settings(config, profile):
     )
 
 
-def calibrator(base, cache, calls):
-    class Calibrator(base):
-        def __init__(self):
-            base.__init__(self)
-            self.left = 2
-
-        def get_batch_size(self):
-            return 8
-
-        def get_batch(self, names):
-            calls.append(("get_batch", tuple(names)))
-            self.left -= 1
-            return [0xD000] if self.left >= 0 else None
-
-        def read_calibration_cache(self, *length):
-            return cache
-
-        def write_calibration_cache(self, cache, *length):
-            calls.append(("write_calibration_cache", bytes(cache)))
-
-        def get_quantile(self):
-            return 0.75
-
-        def get_regression_cutoff(self):
-            return 0.5
-
-        def read_histogram_cache(self, *length):
-            return None
-
-        def write_histogram_cache(self, *arguments):
-            calls.append(("write_histogram_cache", True))
-
-    return Calibrator()
-
-
-def builds(builder, network, config):
-    build = "VBuilder::buildSerializedNetwork(INetworkDefinition#1, IBuilderConfig#1)"
-    kinds = [
-        ("IInt8LegacyCalibrator", 0, "IInt8Calibrator"),
-        ("IInt8EntropyCalibrator", 1, None),
-        ("IInt8EntropyCalibrator2", 2, None),
-        ("IInt8MinMaxCalibrator", 3, None),
-    ]
-    for kind, number, interface in kinds if "VBuilderConfig::setInt8Calibrator" in ROWS else []:
-        for cache in [b"a table", None]:
-            calls = []
-            mine = calibrator(getattr(trt, kind), cache, calls)
-            step("VBuilderConfig::setInt8Calibrator(callback)", lambda: setattr(config, "int8_calibrator", mine))
-            same(True, step("VBuilderConfig::getInt8Calibrator()", lambda: config.int8_calibrator) is mine)
-            step("VBuilderConfig::setFlag(1)", lambda: config.set_flag(trt.BuilderFlag.INT8))
-            versions = [line.replace(kind + ".", "IInt8Calibrator.") for line in prefix(kind, interface)]
-            asked = versions + [
-                f"  IInt8Calibrator.getAlgorithm() -> {number}",
-                "  IInt8Calibrator.getBatchSize() -> 8",
-            ]
-            if cache:
-                asked += ['  IInt8Calibrator.readCalibrationCache() -> "a table"']
-            else:
-                asked += ["  IInt8Calibrator.readCalibrationCache() -> null, 0"]
-                asked += ["  IInt8Calibrator.getBatch(images) -> true, 0xd000"] * 2
-                asked += [
-                    "  IInt8Calibrator.getBatch(images) -> false, 0x0",
-                    '  IInt8Calibrator.writeCalibrationCache("recorded cache")',
-                ]
-            if number == 0:
-                asked += [
-                    "  IInt8Calibrator quantile 0.75, cutoff 0.5",
-                    "  IInt8Calibrator.readHistogramCache() -> null, 0",
-                    '  IInt8Calibrator.writeHistogramCache("recorded histograms")',
-                ]
-            step([build] + asked, lambda: builder.build_serialized_network(network, config))
-            batches = [("get_batch", ("images",))] * 3 + [("write_calibration_cache", b"recorded cache")]
-            histograms = [("write_histogram_cache", True)] if number == 0 else []
-            same(([] if cache else batches) + histograms, calls)
-            step("VBuilderConfig::clearFlag(1)", lambda: config.clear_flag(trt.BuilderFlag.INT8))
-
-    if "VBuilderConfig::setProgressMonitor" in ROWS:
-        monitored(builder, network, config, build)
-    lines()
-    plan = builder.build_serialized_network(network, config)
-    same(True, build in lines())
-    same(None if "VBuilderConfig::setProgressMonitor" in ROWS else b"recorded plan", plan and bytes(plan))
-
-
-def monitored(builder, network, config, build):
-    phases = []
-
-    class Monitor(trt.IProgressMonitor):
-        def __init__(self):
-            trt.IProgressMonitor.__init__(self)
-
-        def phase_start(self, phase, parent, steps):
-            phases.append(("start", phase, parent, steps))
-
-        def phase_finish(self, phase):
-            phases.append(("finish", phase))
-
-        def step_complete(self, phase, step):
-            phases.append(("step", phase, step))
-            return step < 1
-
-    monitor = Monitor()
-    step("VBuilderConfig::setProgressMonitor(callback)", lambda: setattr(config, "progress_monitor", monitor))
-    same(True, step("VBuilderConfig::getProgressMonitor()", lambda: config.progress_monitor) is monitor)
-    plan = step(
-        [build]
-        + prefix("IProgressMonitor")
-        + [
-            "  IProgressMonitor.phaseStart(Building engine, null, 1)",
-            "  IProgressMonitor.phaseStart(Selecting tactics, Building engine, 4)",
-            "  IProgressMonitor.stepComplete(Selecting tactics, 0) -> true",
-            "  IProgressMonitor.stepComplete(Selecting tactics, 1) -> false",
-            '  IProgressMonitor.phaseFinish("Selecting tactics")',
-            '  IProgressMonitor.phaseFinish("Building engine")',
-        ],
-        lambda: builder.build_serialized_network(network, config),
-    )
-    same(None, plan)
-    same(
-        [
-            ("start", "Building engine", None, 1),
-            ("start", "Selecting tactics", "Building engine", 4),
-            ("step", "Selecting tactics", 0),
-            ("step", "Selecting tactics", 1),
-            ("finish", "Selecting tactics"),
-            ("finish", "Building engine"),
-        ],
-        phases,
-    )
-    kept.append(monitor)
-
-
 def run(logger, recorder):
     runtime = step(
         [f"createInferRuntime_INTERNAL(callback, {VERSION})"] + said(3, "recorder: not TensorRT"),
@@ -571,4 +305,4 @@ def values():
 
 main()
 values()
-sys.exit(1 if wrong else 0)
+sys.exit(1 if steps.wrong else 0)

@@ -314,6 +314,6 @@ fn a_model_whose_files_are_damaged_is_shown_with_its_problem() {
         fake.reply(&Reply::Status { models: vec![model], busy: None });
     });
     let run = host.run(&["status", "here"]).ok();
-    assert!(run.stdout.contains("damaged"), "{}", run.stdout);
+    assert!(run.stdout.contains("unreadable"), "{}", run.stdout);
     assert!(run.stderr.contains("here net: `release.json` is cut short"), "{}", run.stderr);
 }

@@ -97,7 +97,7 @@ pub struct TensorFile {
 pub struct Ran {
     /// The outputs by name, in the engine's order.
     pub outputs: Vec<(String, TensorFile)>,
-    /// Wall time of each timed run in microseconds, from the start to the end on the stream.
+    /// Time of each timed run in microseconds, from its start to its end on the stream.
     pub latency_us: Vec<u64>,
     /// Device memory the engine takes while it runs, in bytes, as TensorRT says.
     pub device_memory: u64,

@@ -51,6 +51,9 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
         }
         for model in &models {
             table.add_row(row(name, model));
+            for decision in model.current.iter().flat_map(|current| &current.decisions) {
+                context.ui.detail(format_args!("{name} {}: {decision}", model.model));
+            }
             if let Some(problem) = &model.problem {
                 context.ui.warn(format_args!("{name} {}: {problem}", model.model));
             }
@@ -85,7 +88,7 @@ fn row(device: &str, model: &ModelStatus) -> Vec<String> {
                 VerifyOutcome::NotVerified { .. } => "NOT VERIFIED".into(),
             },
         ],
-        None if model.problem.is_some() => vec![device, name, "damaged".into()],
+        None if model.problem.is_some() => vec![device, name, "unreadable".into()],
         None => vec![device, name, "none active".into()],
     }
 }

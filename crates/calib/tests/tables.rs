@@ -1,6 +1,6 @@
 //! Tables as TensorRT writes them, and bytes that are none.
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
 use proptest::prelude::*;
 use trt_calib::table::{Severity, TableVersion, diff, lint};
@@ -58,11 +58,8 @@ fn samples() -> Vec<Sample> {
             infinities,
         };
     let mut samples: Vec<Sample> = MADE.iter().map(made).collect();
-    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/calibration-tables"));
-    let Ok(manifest) = fs::read_to_string(folder.join("MANIFEST.tsv")) else {
-        eprintln!("skipped: the collection of real tables is not beside this checkout");
-        return samples;
-    };
+    let Some(folder) = test_support::shared("calibration-tables") else { return samples };
+    let manifest = fs::read_to_string(folder.join("MANIFEST.tsv")).unwrap();
     samples.extend(manifest.lines().skip(1).map(|line| {
         let columns: Vec<&str> = line.split('\t').collect();
         let number = |column: usize| columns[column].parse().unwrap();

@@ -10,22 +10,11 @@ use std::sync::{Arc, Mutex};
 use common::on_every;
 use nvinfer::*;
 
-/// Folders with one runtime each: those of `TRT_RUNTIME_LIB_DIR` and `TRT_RTX_LIB_DIR`, lists like `PATH`, or else what
-/// `.venv` of the repository has.
+/// Folders with one runtime each.
 fn folders() -> Vec<PathBuf> {
-    let lists = ["TRT_RUNTIME_LIB_DIR", "TRT_RTX_LIB_DIR"].map(std::env::var_os);
-    let named: Vec<PathBuf> =
-        lists.iter().flatten().flat_map(|list| std::env::split_paths(list).collect::<Vec<_>>()).collect();
-    if !named.is_empty() {
-        return named;
-    }
-    let lib = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../.venv/lib"));
-    let pythons = lib.read_dir().into_iter().flatten().flatten();
-    let packages = ["tensorrt_lean_libs", "tensorrt_dispatch_libs", "tensorrt_rtx_libs"];
-    pythons
-        .flat_map(|python| packages.map(|package| python.path().join("site-packages").join(package)))
-        .filter(|dir| dir.is_dir())
-        .collect()
+    let runtimes = test_support::runtimes();
+    let folders = runtimes.iter().filter_map(|file| file.parent()).map(Path::to_owned);
+    test_support::rtx().into_iter().chain(folders).collect()
 }
 
 #[test]

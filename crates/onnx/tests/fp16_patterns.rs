@@ -3,13 +3,11 @@
 //!
 //! Needs a Python with `onnx`, `onnxruntime` and `numpy`: `TRT_TEST_PYTHON`, or `.venv/bin/python` in the workspace.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::*;
+use test_support::python;
 use trt_onnx::{Fp16Options, Model, OnnxError, to_fp16};
 
 /// Runs `name` with a verb on a folder.

@@ -2,7 +2,6 @@
 
 mod common;
 
-use std::env;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -22,12 +21,8 @@ fn network(opset: i64, many: impl Fn(usize) -> NodeProto, weight_name: &str) -> 
 }
 
 /// Several times what each takes on an idle machine (0.5 to 1.2 s), and half or less of what quadratic time took.
-///
-/// `TRT_TEST_PATIENCE`, a whole number, multiplies it for processors that are slower or emulated
-/// (`scripts/test-aarch64`).
 fn limit() -> Duration {
-    let patience = env::var("TRT_TEST_PATIENCE").map_or(1, |text| text.parse().expect("a whole number"));
-    Duration::from_secs(5) * patience
+    test_support::patience(Duration::from_secs(5))
 }
 
 /// Does everything that a model goes through, in time; gives the quantized one.

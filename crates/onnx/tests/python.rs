@@ -12,6 +12,7 @@ use std::{collections::HashMap, env, fs};
 
 use common::*;
 use prost::Message;
+use test_support::{python, skip};
 use trt_onnx::proto::TensorProto;
 use trt_onnx::{Fp16Options, Model, QuantOptions, QuantReport, adapt_qdq, quantize, strip_qdq, to_fp16};
 

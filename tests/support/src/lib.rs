@@ -11,9 +11,10 @@ pub mod onnx;
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-pub use libraries::{newest_rtx, rtx, runtimes};
+pub use libraries::{newest_rtx, python, rtx, runtimes};
 
 /// Says why a test does not run here. Where everything is installed (`TRT_TESTS_MUST_RUN`) that is a failure.
 ///
@@ -56,6 +57,19 @@ pub fn shared(name: &str) -> Option<PathBuf> {
 /// If that is no whole number.
 pub fn patience(limit: Duration) -> Duration {
     limit * env::var("TRT_TEST_PATIENCE").map_or(1, |text| text.parse().expect("a whole number"))
+}
+
+/// Waits for something that comes soon, and a minute at most.
+///
+/// # Panics
+/// If it does not.
+#[track_caller]
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + patience(Duration::from_secs(60));
+    while !condition() {
+        assert!(Instant::now() < deadline, "it never came: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// The workspace.

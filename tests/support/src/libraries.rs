@@ -1,8 +1,9 @@
-//! Where NVIDIA's libraries are.
+//! Where NVIDIA's libraries are, and the second opinions.
 
 use std::env;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 /// The newest TensorRT-RTX: the first folder of `TRT_RTX_LIB_DIR`, a list like `PATH`, that holds one, or else that of the
 /// workspace's own virtual environment.
@@ -32,6 +33,20 @@ pub fn runtimes() -> Vec<PathBuf> {
         listed("TRT_TEST_RUNTIMES").flat_map(files).flat_map(files).filter(is_runtime).collect();
     found.sort();
     found
+}
+
+/// A Python with `onnx`, `onnxruntime` and `numpy`: `TRT_TEST_PYTHON`, or the workspace's own. Says so and gives nothing where it
+/// lacks something.
+#[track_caller]
+pub fn python() -> Option<PathBuf> {
+    let own = || super::root().join(".venv/bin/python");
+    let python = env::var_os("TRT_TEST_PYTHON").map_or_else(own, PathBuf::from);
+    let probe = Command::new(&python).args(["-c", "import numpy, onnx, onnxruntime"]).output();
+    if probe.is_ok_and(|output| output.status.success()) {
+        return Some(python);
+    }
+    super::skip(&format!("`{}` has no onnx, onnxruntime and numpy (set TRT_TEST_PYTHON)", python.display()));
+    None
 }
 
 fn listed(variable: &str) -> impl Iterator<Item = PathBuf> + use<> {

@@ -16,7 +16,7 @@ pub fn on_every(test: &str, dirs: &[PathBuf], body: impl FnOnce(&Path)) {
         return body(Path::new(&dir));
     }
     if dirs.is_empty() {
-        skip(test, "no TensorRT; set TRT_RTX_LIB_DIR, or install tensorrt-rtx-cu12-libs into .venv");
+        test_support::skip("no TensorRT; set TRT_RTX_LIB_DIR, or install tensorrt-rtx-cu12-libs into .venv");
     }
     for dir in dirs {
         let child = Command::new(std::env::current_exe().unwrap())
@@ -36,11 +36,4 @@ pub fn on_every(test: &str, dirs: &[PathBuf], body: impl FnOnce(&Path)) {
             .collect();
         assert!(foreign.is_empty() && child.stdout.len() < 500, "written to standard output: {out}");
     }
-}
-
-/// Says why a test does not run here. Where everything is installed (`TRT_TESTS_MUST_RUN`) that is a failure.
-#[track_caller]
-pub fn skip(test: &str, reason: &str) {
-    assert!(std::env::var_os("TRT_TESTS_MUST_RUN").is_none(), "{test} must run: {reason}");
-    eprintln!("skipped {test}: {reason}");
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::common::{CHILD, on_every, skip};
+use crate::common::{CHILD, on_every};
 use nvinfer::{Library, LoadError, SearchPath};
 
 /// An empty folder of this test.
@@ -76,7 +76,7 @@ pub fn link(library: &Path, source: &str, needs: &str) {
 pub fn has_compiler(test: &str) -> bool {
     let is_there = Command::new("cc").arg("--version").output().is_ok_and(|output| output.status.success());
     if !is_there {
-        skip(test, "no C compiler `cc`");
+        test_support::skip(&format!("{test}: no C compiler `cc`"));
     }
     is_there
 }

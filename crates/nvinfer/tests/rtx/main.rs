@@ -2,28 +2,15 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod onnx;
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use common::on_every;
 use nvinfer::*;
-use onnx::{Weights, conv, weights};
-
-/// Folders with one TensorRT-RTX each: `TRT_RTX_LIB_DIR`, a list like `PATH`, or else what `.venv` of the repository has.
-fn releases() -> Vec<PathBuf> {
-    if let Some(list) = std::env::var_os("TRT_RTX_LIB_DIR") {
-        return std::env::split_paths(&list).collect();
-    }
-    let lib = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../.venv/lib"));
-    let pythons = lib.read_dir().into_iter().flatten().flatten();
-    pythons
-        .map(|python| python.path().join("site-packages/tensorrt_rtx_libs"))
-        .filter(|dir| dir.is_dir())
-        .collect()
-}
+use test_support::onnx::{Weights, conv, weights};
+use test_support::rtx as releases;
 
 /// Runs `body` in a child process for every release; `test` is the name of the calling test.
 #[track_caller]

@@ -3,8 +3,7 @@
 // Each test binary compiles this module and uses its part of it.
 #![allow(dead_code)]
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use prost::Message;
 use trt_onnx::Model;
@@ -162,30 +161,7 @@ pub fn quantized_convolution(zero_type: i32, zero_point: i32) -> ModelProto {
     model(13, graph(nodes, stored, vec![input], vec![output]))
 }
 
-/// Says why a test does not run here. Where everything is installed (`TRT_TESTS_MUST_RUN`) that is a failure.
-pub fn skip(reason: &str) {
-    assert!(std::env::var_os("TRT_TESTS_MUST_RUN").is_none(), "this test must run: {reason}");
-    eprintln!("skipped: {reason}");
-}
-
-/// A Python that has what the tests' scripts need; says so and gives nothing where there is none.
-pub fn python() -> Option<PathBuf> {
-    let venv = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.venv/bin/python");
-    let python = std::env::var_os("TRT_TEST_PYTHON").map_or_else(|| PathBuf::from(venv), PathBuf::from);
-    let probe = Command::new(&python).args(["-c", "import numpy, onnx, onnxruntime"]).output();
-    if probe.is_ok_and(|output| output.status.success()) {
-        return Some(python);
-    }
-    skip(&format!("`{}` has no onnx, onnxruntime and numpy (set TRT_TEST_PYTHON)", python.display()));
-    None
-}
-
 /// A model of the shared collection, which is no part of a checkout; says so and gives nothing where there is none.
 pub fn shared(name: &str) -> Option<PathBuf> {
-    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/models")).join(name);
-    if !path.exists() {
-        eprintln!("skipped: no `{name}` in the shared models");
-        return None;
-    }
-    Some(path)
+    test_support::shared(&format!("models/{name}"))
 }

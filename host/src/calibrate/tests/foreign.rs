@@ -5,8 +5,6 @@ use trt_onnx::Model;
 
 use super::*;
 
-const SHARED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared");
-
 /// A table with these names, separated by spaces.
 fn table(names: &str) -> String {
     let lines: String = names.split(' ').map(|name| format!("{name}: 3c010204\n")).collect();
@@ -97,11 +95,8 @@ fn provenance_that_names_another_model_counts_more_than_names() {
 
 #[test]
 fn published_tables_are_refused_for_another_published_model() {
-    let (tables, onnx) = (Path::new(SHARED).join("calibration-tables"), "models/efficientnet_lite0.onnx");
-    let onnx = Path::new(SHARED).join(onnx);
-    if !onnx.is_file() || !tables.is_dir() {
-        return eprintln!("skipped: {} is not there", onnx.display());
-    }
+    let Some(onnx) = test_support::shared("models/efficientnet_lite0.onnx") else { return };
+    let Some(tables) = test_support::shared("calibration-tables") else { return };
     let mut seen = 0;
     for path in files(&tables).iter().filter(|path| path.extension().is_some_and(|ext| ext == "cache")) {
         let error = ensure(&taker(&onnx, path)).map(|outcome| outcome.summary).unwrap_err();

@@ -21,18 +21,24 @@ pub struct Server {
     pub folder: tempfile::TempDir,
 }
 
-/// Keys are made once for all tests; RSA takes a while.
+/// Keys are made once, beside the tests' program; RSA takes a while.
 fn keys() -> &'static Path {
-    static KEYS: OnceLock<tempfile::TempDir> = OnceLock::new();
+    static KEYS: OnceLock<PathBuf> = OnceLock::new();
     KEYS.get_or_init(|| {
-        let folder = tempfile::tempdir().expect("folder");
-        for kind in KINDS {
-            make_key(&folder.path().join(format!("host_{kind}")), kind, "");
+        let program = std::env::current_exe().expect("a test knows its own file");
+        let keys = program.with_file_name("ssh-test-keys");
+        if !keys.exists() {
+            let new = tempfile::tempdir_in(program.parent().expect("a file's folder")).expect("folder");
+            for kind in KINDS {
+                make_key(&new.path().join(format!("host_{kind}")), kind, "");
+            }
+            make_key(&new.path().join("user"), "ed25519", "");
+            // Another test's are as good.
+            let made = fs::rename(new.path(), &keys);
+            assert!(made.is_ok() || keys.exists(), "{made:?}");
         }
-        make_key(&folder.path().join("user"), "ed25519", "");
-        folder
+        keys
     })
-    .path()
 }
 
 pub fn make_key(file: &Path, kind: &str, passphrase: &str) {
@@ -50,13 +56,14 @@ pub fn user() -> String {
 }
 
 impl Server {
-    /// Starts a server with all three host keys and these lines before its other configuration; `None` without sshd.
+    /// Starts a server with all three host keys and these lines before its other configuration; says so without sshd.
     pub fn start(lines: &[&str]) -> Option<Self> {
         Self::start_with(&KINDS, lines)
     }
 
     pub fn start_with(host_keys: &[&str], lines: &[&str]) -> Option<Self> {
         if !Path::new(SSHD).exists() {
+            test_support::skip("no /usr/sbin/sshd (Debian package openssh-server)");
             return None;
         }
         // Where sshd, started by root, wants to confine its children. Its packages make it at boot.
@@ -98,7 +105,7 @@ impl Server {
     }
 
     fn wait_until_up(mut self) -> Option<Self> {
-        let patience = Instant::now() + Duration::from_secs(10);
+        let patience = Instant::now() + test_support::patience(Duration::from_secs(30));
         while Instant::now() < patience && !self.child.try_wait().is_ok_and(|ended| ended.is_some()) {
             if TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok() {
                 return Some(self);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::{SmallDisk, module_root, program, rtx_dir};
+use crate::{SmallDisk, module_root, program};
 
 /// How a device differs from the usual one.
 #[derive(Debug, Clone, Default)]
@@ -43,7 +43,8 @@ impl Device {
         let dir = tempfile::Builder::new().prefix("trt-e2e-").tempdir().expect("a temporary folder");
         let mut config = format!("store: {0}/store\nsocket: {0}/agent.sock\n", dir.path().display());
         if !options.without_tensorrt {
-            let dir = rtx_dir().map_or("/nonexistent".into(), |dir| dir.display().to_string());
+            let dir =
+                test_support::newest_rtx().map_or("/nonexistent".into(), |dir| dir.display().to_string());
             config.push_str(&format!("tensorrt-dir: \"{dir}\"\nbuild-for: \"8.6\"\n"));
         }
         if !options.worker.is_empty() {
@@ -120,7 +121,7 @@ fn spawn(dir: &Path) -> Child {
         .stderr(log)
         .spawn()
         .expect("the agent starts");
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + test_support::patience(Duration::from_secs(60));
     while std::os::unix::net::UnixStream::connect(dir.join("agent.sock")).is_err() {
         let log = || fs::read_to_string(dir.join("agent.log")).unwrap_or_default();
         assert!(child.try_wait().expect("a child").is_none(), "the agent ended: {}", log());

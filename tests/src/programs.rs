@@ -17,16 +17,6 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
-/// A folder with TensorRT-RTX: the first of `TRT_RTX_LIB_DIR`, else the workspace's own virtual environment.
-pub fn rtx_dir() -> Option<PathBuf> {
-    let holds = |dir: &PathBuf| dir.join("libtensorrt_rtx.so.1").exists();
-    if let Some(list) = std::env::var_os("TRT_RTX_LIB_DIR") {
-        return std::env::split_paths(&list).find(holds);
-    }
-    let pythons = std::fs::read_dir(root().join(".venv/lib")).ok()?;
-    pythons.filter_map(|entry| Some(entry.ok()?.path().join("site-packages/tensorrt_rtx_libs"))).find(holds)
-}
-
 /// What the files of a Jetson say, to be the `facts-root` of an agent: one of `target/tests/devices`.
 ///
 /// # Panics
@@ -35,10 +25,4 @@ pub fn module_root(module: &str) -> PathBuf {
     let path = root().join("target/tests/devices").join(module).join("root");
     assert!(path.is_dir(), "there is no such device: {}", path.display());
     path
-}
-
-/// The inputs beside the checkout, where they exist.
-pub fn shared_dir() -> Option<PathBuf> {
-    let dir = root().parent()?.join("shared");
-    dir.is_dir().then_some(dir)
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::{Host, host::run, program, rtx_dir};
+use crate::{Host, host::run, program};
 
 /// An SSH server with keys and a home folder of its own. It is stopped when dropped, with the agent installed in it.
 #[derive(Debug)]
@@ -106,7 +106,8 @@ impl Sim {
 
     /// Installs the agent there, configured to build with TensorRT-RTX.
     pub fn install(&self, host: &Host) {
-        let library = rtx_dir().map_or("/nonexistent".into(), |dir| dir.display().to_string());
+        let library =
+            test_support::newest_rtx().map_or("/nonexistent".into(), |dir| dir.display().to_string());
         self.install_with(host, &format!("tensorrt-dir: \"{library}\"\nbuild-for: \"8.6\"\n"));
     }
 

@@ -1,5 +1,7 @@
 //! Workers of a test's own, in place of `trt-agent worker`.
 
+use std::path::Path;
+
 use trt_wire::worker::{CONTRACT, WorkerEvent};
 
 use crate::{Options, program};
@@ -29,11 +31,22 @@ pub fn script(script: &str) -> Options {
 
 /// A device with the real worker, which waits for `seconds` after it said that it builds.
 pub fn slow(seconds: u32) -> Options {
+    waiting(&format!("sleep {seconds}"))
+}
+
+/// The same for the first build only, after which there is a file `marker`.
+pub fn slow_once(seconds: u32, marker: &Path) -> Options {
+    let marker = marker.display();
+    waiting(&format!("[ -e {marker} ] || {{ touch {marker}; sleep {seconds}; }}"))
+}
+
+/// A device with the real worker, which runs a piece of shell after it said that it builds.
+fn waiting(wait: &str) -> Options {
     let agent = program("trt-agent").display().to_string();
     let hello = hello();
     let builds = r#"{"worker":"event","event":{"event":"phase","phase":"build"}}"#;
     let worker = shell(&format!(
-        "read -r job\ncase $job in *'\"job\":\"build\"'*) echo '{hello}'; echo '{builds}'; sleep {seconds} ;; esac\n\
+        "read -r job\ncase $job in *'\"job\":\"build\"'*) echo '{hello}'; echo '{builds}'; {wait} ;; esac\n\
          {{ printf '%s\\n' \"$job\"; cat; }} | {agent} worker\n"
     ));
     Options { worker, ..Options::default() }

@@ -19,7 +19,7 @@ fn the_socket_is_for_user_and_group_only() {
 fn the_service_manager_is_told_when_the_agent_listens_and_sigterm_ends_it() {
     let dir = tempfile::tempdir().expect("a folder");
     let manager = UnixDatagram::bind(dir.path().join("notify")).expect("a socket");
-    manager.set_read_timeout(Some(Duration::from_secs(20))).expect("a time limit");
+    manager.set_read_timeout(Some(e2e::patience(Duration::from_secs(60)))).expect("a time limit");
     let config = dir.path().join("agent.yaml");
     fs::write(&config, format!("store: {0}/store\nsocket: {0}/agent.sock\n", dir.path().display()))
         .expect("a file");
@@ -146,9 +146,7 @@ fn an_agent_whose_program_was_replaced_goes_on_building() {
         .spawn()
         .expect("it starts");
     let socket = dir.path().join("agent.sock");
-    while !socket.exists() {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    e2e::eventually("its socket", || socket.exists());
     fs::remove_file(&copy).expect("the program goes");
     let host = Host::new();
     host.write("net.onnx", models::convolutions(16, 8, 1));

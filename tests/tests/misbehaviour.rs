@@ -1,9 +1,8 @@
 //! Whatever a worker does, the agent survives it, and the user is told what happened and what to do.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
-use e2e::{Device, Host, Options, models, worker};
+use e2e::{Device, Host, Options, eventually, models, worker};
 
 const ORIN: [&str; 4] = ["--tensorrt", "10.3.0", "--module", "orin-nano"];
 const FP32: &str = "  net:\n    onnx: net.onnx\n    precision: fp32\n    verify: {required: false}\n";
@@ -67,12 +66,8 @@ fn odd_endings_are_failures_too() {
 fn a_worker_that_hangs_is_cancelled_by_ctrl_c() {
     let (device, host) = start(&simulated(&["--hang"]), FP32);
     let push = host.start(&["push", "here", "--no-progress"]);
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while device.workers() == 0 || !device.store("work").read_dir().is_ok_and(|mut dir| dir.next().is_some())
-    {
-        assert!(Instant::now() < deadline, "the build does not begin");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let has_work = || device.store("work").read_dir().is_ok_and(|mut dir| dir.next().is_some());
+    eventually("the build", || device.workers() > 0 && has_work());
     let pid = rustix::process::Pid::from_child(&push);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("the push runs");
     let output = push.wait_with_output().expect("the push ends");

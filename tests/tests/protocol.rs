@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
-use e2e::{Device, Host, Options, SmallDisk, Wire, models, require_rtx, worker};
+use e2e::{Device, Host, Options, SmallDisk, Wire, eventually, models, require_rtx, worker};
 use trt_wire::frame::{self, FrameError, MAX_FRAME};
 use trt_wire::message::{Action, Hello, PROTOCOL, Reply, Request};
 use trt_wire::{BlobId, FailureCode};
@@ -121,10 +121,7 @@ fn the_second_of_two_pushes_is_told_who_is_first() {
     assert_eq!(first.plan(&Wire::manifest("other", &model)).action, Action::Build);
     host.run(&["push", "here"]).fails(5, &["ann@desk"]);
     drop(first);
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while host.run(&["push", "here"]).code != 0 {
-        assert!(Instant::now() < deadline, "the lock outlived its connection");
-    }
+    eventually("the lock ends with its connection", || host.run(&["push", "here"]).code == 0);
 }
 
 #[test]
@@ -139,11 +136,7 @@ fn an_upload_cut_off_by_a_killed_agent_continues_where_it_stopped() {
     let half = model.len() / 2;
     wire.upload(BlobId::of(&model), model.len() as u64, 0, &model[..half]);
     let partial = device.store("partial").join(BlobId::of(&model).full());
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while fs::metadata(&partial).map_or(0, |meta| meta.len()) < half as u64 {
-        assert!(Instant::now() < deadline, "the bytes do not arrive");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    eventually("half of the bytes", || fs::metadata(&partial).is_ok_and(|meta| meta.len() >= half as u64));
     device.kill_and_restart();
     let pushed = host.run(&["push", "here", "--json"]).ok().json();
     assert_eq!(pushed[0]["models"][0]["upload_bytes"], (model.len() - half) as u64);
@@ -163,7 +156,8 @@ fn push_until_it_builds(host: &Host) -> std::process::Child {
 #[test]
 fn an_agent_killed_in_mid_build_leaves_nothing_and_builds_at_the_next_push() {
     require_rtx!();
-    let (mut device, host) = (Device::with(&worker::slow(2)), Host::new());
+    let host = Host::new();
+    let mut device = Device::with(&worker::slow_once(60, &host.path("began")));
     host.write("net.onnx", models::convolutions(16, 8, 1));
     host.fleet(FP32, &device);
     let mut push = push_until_it_builds(&host);
@@ -178,7 +172,7 @@ fn an_agent_killed_in_mid_build_leaves_nothing_and_builds_at_the_next_push() {
 #[test]
 fn ctrl_c_cancels_the_build_on_the_device_at_once() {
     require_rtx!();
-    let (device, host) = (Device::with(&worker::slow(2)), Host::new());
+    let (device, host) = (Device::with(&worker::slow(120)), Host::new());
     host.write("net.onnx", models::convolutions(16, 8, 1));
     host.fleet(FP32, &device);
     let mut push = push_until_it_builds(&host);
@@ -187,7 +181,7 @@ fn ctrl_c_cancels_the_build_on_the_device_at_once() {
     let since = Instant::now();
     rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("the push runs");
     assert_eq!(push.wait().expect("the push ends").code(), Some(130));
-    assert!(since.elapsed() < Duration::from_secs(3), "it took {:?}", since.elapsed());
+    assert!(since.elapsed() < Duration::from_secs(60), "it took {:?}", since.elapsed());
     assert_eq!(device.workers(), 0, "no worker goes on");
     assert!(device.journal().contains("cancelled"), "{}", device.journal());
     assert_eq!(fs::read_dir(device.store("work")).expect("a folder").count(), 0);
@@ -196,17 +190,13 @@ fn ctrl_c_cancels_the_build_on_the_device_at_once() {
 #[test]
 fn a_host_that_vanishes_in_mid_build_gets_its_engine_kept_and_not_activated() {
     require_rtx!();
-    let (device, host) = (Device::with(&worker::slow(2)), Host::new());
+    let (device, host) = (Device::with(&worker::slow(5)), Host::new());
     host.write("net.onnx", models::convolutions(16, 8, 1));
     host.fleet(FP32, &device);
     let mut push = push_until_it_builds(&host);
     push.kill().expect("the push runs");
     push.wait().expect("the push ends");
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while !device.journal().contains("the host went away") {
-        assert!(Instant::now() < deadline, "{}", device.journal());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    eventually("the journal has why", || device.journal().contains("the host went away"));
     assert!(!device.store("models/net/current").exists());
     let again = host.run(&["push", "here", "--json"]).ok().json();
     assert_eq!(again[0]["models"][0]["planned"]["action"], "activate");
@@ -232,15 +222,15 @@ fn a_full_disk_is_refused_before_the_upload_and_reported_during_it() {
     assert_eq!(failed(wire.reply()).code, FailureCode::DiskFull);
     drop(wire);
 
-    let deadline = Instant::now() + Duration::from_secs(5);
-    loop {
-        let run = host.run(&["push", "here"]);
-        if !run.stderr.contains("somebody") {
-            run.fails(5, &["MiB of disk", "free space"]);
-            break;
+    let mut run = host.run(&["push", "here"]);
+    eventually("the lock ends with its connection", || {
+        let is_free = !run.stderr.contains("somebody");
+        if !is_free {
+            run = host.run(&["push", "here"]);
         }
-        assert!(Instant::now() < deadline, "the lock outlived its connection");
-    }
+        is_free
+    });
+    run.fails(5, &["MiB of disk", "free space"]);
     fs::remove_file(filler).expect("the filler goes");
     host.run(&["push", "here"]).ok();
 }

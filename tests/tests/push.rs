@@ -1,7 +1,6 @@
 //! The main job over a local socket: from nothing to an active engine, and back.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
 use e2e::{Device, Host, Options, models, program, require_rtx, worker};
 
@@ -277,11 +276,7 @@ fn nobody_loads_a_second_tensorrt_beside_a_build() {
     host.write("net.onnx", models::convolutions(16, 8, 1));
     host.fleet(FP32, &device);
     let push = host.start(&["push", "here"]);
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while count() < 2 {
-        assert!(Instant::now() < deadline, "the build does not begin");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    e2e::eventually("the build", || count() == 2);
     let probe = host.run(&["probe", "here", "--json"]).ok();
     assert!(probe.stdout.contains("10,") || probe.stdout.contains("10.3.0"), "{probe:?}");
     host.run(&["push", "here", "--dry-run"]).ok();

@@ -108,10 +108,8 @@ impl Case {
 
 /// The folders of TensorRT-RTX: the newest, then older ones.
 fn versions() -> Option<Vec<Rtx>> {
-    let newest = e2e::rtx_dir()?;
-    let older = env::var_os("TRT_RTX_OLDER").unwrap_or_default();
-    let older = env::split_paths(&older).filter(|path| !path.as_os_str().is_empty());
-    Some([newest].into_iter().chain(older).map(Rtx::probe).collect())
+    let folders = test_support::rtx();
+    (!folders.is_empty()).then(|| folders.into_iter().map(Rtx::probe).collect())
 }
 
 /// Says these lines, and adds them to the table.

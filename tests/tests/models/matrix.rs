@@ -34,11 +34,7 @@ fn check(case: &Case, model: impl FnOnce(&Python, &Path) -> Option<PathBuf>) {
 
 /// A model of the collection beside the checkout; a message where there is none.
 fn shared(name: &str) -> Option<PathBuf> {
-    let path = e2e::shared_dir().map(|shared| shared.join("models").join(name)).filter(|path| path.exists());
-    if path.is_none() {
-        eprintln!("skipped: no `{name}` in the shared models");
-    }
-    path
+    test_support::shared(&format!("models/{name}"))
 }
 
 /// The skeleton of that name, filled with weights.

@@ -13,16 +13,9 @@ fn root() -> &'static Path {
 }
 
 impl Python {
-    /// `TRT_TEST_PYTHON`, or the workspace's own; says so where it lacks something.
+    /// Says so where there is none.
     pub fn find() -> Option<Self> {
-        let path =
-            env::var_os("TRT_TEST_PYTHON").map_or_else(|| root().join(".venv/bin/python"), PathBuf::from);
-        let probe = Command::new(&path).args(["-c", "import numpy, onnx, onnxruntime"]).output();
-        if probe.is_ok_and(|output| output.status.success()) {
-            return Some(Self(path));
-        }
-        e2e::skip(&format!("`{}` has no onnx, onnxruntime and numpy (set TRT_TEST_PYTHON)", path.display()));
-        None
+        test_support::python().map(Self)
     }
 
     /// Runs a script of this workspace, or of the collection beside it.

@@ -1,7 +1,6 @@
 //! What `trtexec` does wrong, and what the user is told.
 
-use std::time::{Duration, Instant};
-
+use e2e::eventually;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::*;
@@ -167,29 +166,22 @@ fn one_that_hangs_is_killed_with_the_worker() {
         let state = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
         state.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.trim_start().starts_with('Z'))
     };
-    let wait = |what: &str, is_so: &dyn Fn() -> bool| {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !is_so() {
-            assert!(Instant::now() < deadline, "{what}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    };
     // By the user.
     let push = host.start(&["push", "here", "--no-progress"]);
-    wait("it does not begin", &|| trtexec().is_some());
+    eventually("it begins", || trtexec().is_some());
     let pid = trtexec().expect("a process");
     assert!(runs(pid));
     kill_process(Pid::from_child(&push), Signal::INT).expect("the push runs");
     assert_eq!(push.wait_with_output().expect("it ends").status.code(), Some(130));
-    wait("it goes on without a worker", &|| !runs(pid));
+    eventually("it ends with the worker", || !runs(pid));
 
     // With the agent, as in a power cut: the worker sees its stdin close.
     fs::remove_file(tensorrt.path("bin/pid")).expect("it was there");
     let mut device = device;
     let mut push = host.start(&["push", "here", "--no-progress"]);
-    wait("it does not begin again", &|| trtexec().is_some());
+    eventually("it begins again", || trtexec().is_some());
     let pid = trtexec().expect("a process");
     device.kill();
-    wait("it goes on without an agent", &|| !runs(pid));
+    eventually("it ends with the agent", || !runs(pid));
     push.wait().expect("it ends");
 }

@@ -37,7 +37,7 @@ pub fn slow(seconds: u32) -> Options {
 /// The same for the first build only, after which there is a file `marker`.
 pub fn slow_once(seconds: u32, marker: &Path) -> Options {
     let marker = marker.display();
-    waiting(&format!("[ -e {marker} ] || {{ touch {marker}; sleep {seconds}; }}"))
+    waiting(&format!("[ -e {marker} ] || {{ touch {marker}; exec sleep {seconds}; }}"))
 }
 
 /// A device with the real worker, which runs a piece of shell after it said that it builds.

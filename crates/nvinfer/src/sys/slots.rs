@@ -156,7 +156,7 @@ classes! {
         CREATE_EXECUTION_CONTEXT: fn(i32) -> Ptr = createExecutionContext         [-,    5,    5,    5,    5];
         GET_DEVICE_MEMORY_SIZE: fn() -> usize = getDeviceMemorySize               [14,   7,    -,    -,    -];
         GET_DEVICE_MEMORY_SIZE_V2: fn() -> i64 = getDeviceMemorySizeV2            [-,    52@1, 44,   50,   44];
-        GET_NB_OPTIMIZATION_PROFILES: fn() -> i32 = getNbOptimizationProfiles[22,   10,   8,    -,    -];
+        GET_NB_OPTIMIZATION_PROFILES: fn() -> i32 = getNbOptimizationProfiles[22,   10,   8,    8,    8];
         CREATE_ENGINE_INSPECTOR: fn() -> Ptr = createEngineInspector              [33@2, 18,   14,   16,   14];
         GET_TENSOR_SHAPE_32: fn(Text) -> Dims32 = getTensorShape                  [34@5, -,    -,    -,    -];
         GET_TENSOR_SHAPE_64: fn(Text) -> Dims64 = getTensorShape                  [-,    19,   15,   17,   15];

@@ -274,8 +274,8 @@ fn what_rtx_does_not_have_is_unsupported_by_name() {
                 "BuilderFlag::kPREFER_PRECISION_CONSTRAINTS",
             ),
             (
-                config.set_preview_feature(PreviewFeature::ProfileSharing, true).unwrap_err(),
-                "PreviewFeature::kPROFILE_SHARING_0806",
+                config.set_preview_feature(PreviewFeature::FasterDynamicShapes, true).unwrap_err(),
+                "PreviewFeature::kFASTER_DYNAMIC_SHAPES_0805",
             ),
         ];
         for (error, name) in cases {

@@ -134,7 +134,7 @@ fn nvidias_own_bindings_have_the_enum_values_of_our_table() {
             }
         }
         eprintln!("{}: {compared} enum values, present or absent, as in NVIDIA's bindings", stage.version);
-        assert!(compared > 15);
+        assert!(compared > 70, "{compared} compared");
     }
 }
 

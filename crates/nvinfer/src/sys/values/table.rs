@@ -122,22 +122,22 @@ moving! {
         DisableExternalTacticSources =
             "PreviewFeature::kDISABLE_EXTERNAL_TACTIC_SOURCES_FOR_CORE_0805"      [1@5,  -,   -,   -,   -];
         /// One profile in several contexts.
-        ProfileSharing = "PreviewFeature::kPROFILE_SHARING_0806"                  [2@6,  0,   -,   -,   -];
+        ProfileSharing = "PreviewFeature::kPROFILE_SHARING_0806"                  [2@6,  0,   -,   0@4, -];
         /// Plugins that write where they read.
-        AliasedPluginIo = "PreviewFeature::kALIASED_PLUGIN_IO_10_03"              [-,    1@3, 0,   -,   -];
+        AliasedPluginIo = "PreviewFeature::kALIASED_PLUGIN_IO_10_03"              [-,    1@3, 0,   1@4, 0];
         /// Activation memory that follows the shapes at run time.
-        RuntimeActivationResize = "PreviewFeature::kRUNTIME_ACTIVATION_RESIZE_10_10" [-, 2@10, 1,  -,   -];
+        RuntimeActivationResize = "PreviewFeature::kRUNTIME_ACTIVATION_RESIZE_10_10" [-, 2@10, 1,  2@4, 1];
     }
 
     /// On which other GPUs an engine may run.
     HardwareCompatibility {
         //                                                                         8.x   10.x 11.x RTX-A RTX-B
         /// On the GPU that it was built on, and its like.
-        Same = "HardwareCompatibilityLevel::kNONE"                                [0@6,  0,   0,   -,   -];
+        Same = "HardwareCompatibilityLevel::kNONE"                                [0@6,  0,   0,   0@4, 0];
         /// On Ampere and later; not for Jetsons, says NVIDIA's documentation.
-        AmperePlus = "HardwareCompatibilityLevel::kAMPERE_PLUS"                   [1@6,  1,   1,   -,   -];
+        AmperePlus = "HardwareCompatibilityLevel::kAMPERE_PLUS"                   [1@6,  1,   1,   1@4, 1];
         /// On every GPU of the same compute capability.
-        SameComputeCapability = "HardwareCompatibilityLevel::kSAME_COMPUTE_CAPABILITY" [-, 2@9, 2, -,   -];
+        SameComputeCapability = "HardwareCompatibilityLevel::kSAME_COMPUTE_CAPABILITY" [-, 2@9, 2, 2@4, 2];
     }
 
     /// Memory that the builder may plan with.
@@ -152,73 +152,73 @@ moving! {
         /// A DLA's memory for weights; a power of two of at least 4 KiB.
         DlaGlobalDram = "MemoryPoolType::kDLA_GLOBAL_DRAM"                        [3@4,  3,   3,   3,   3];
         /// What measuring a kernel may use.
-        TacticDram = "MemoryPoolType::kTACTIC_DRAM"                               [4@6,  4,   4,   -,   -];
+        TacticDram = "MemoryPoolType::kTACTIC_DRAM"                               [4@6,  4,   4,   4@4, 4];
         /// Shared memory of a block that a kernel may use.
-        TacticSharedMemory = "MemoryPoolType::kTACTIC_SHARED_MEMORY"              [-,    5,   5,   -,   -];
+        TacticSharedMemory = "MemoryPoolType::kTACTIC_SHARED_MEMORY"              [-,    5,   5,   5@4, 5];
     }
 
-    /// What a layer does. Not known for RTX.
+    /// What a layer does.
     LayerKind {
         //                                                      8.x    10.x   11.x  RTX-A RTX-B
-        Convolution = "LayerType::kCONVOLUTION"                 [0,     0,     0,    -,   -];
+        Convolution = "LayerType::kCONVOLUTION"                 [0,     0,     0,    0@4, 0];
         FullyConnected = "LayerType::kFULLY_CONNECTED"          [1,     -,     -,    -,   -];
-        Cast = "LayerType::kCAST"                               [47@6,  1,     1,    -,   -];
-        Activation = "LayerType::kACTIVATION"                   [2,     2,     2,    -,   -];
-        Pooling = "LayerType::kPOOLING"                         [3,     3,     3,    -,   -];
-        Lrn = "LayerType::kLRN"                                 [4,     4,     4,    -,   -];
-        Scale = "LayerType::kSCALE"                             [5,     5,     5,    -,   -];
-        Softmax = "LayerType::kSOFTMAX"                         [6,     6,     6,    -,   -];
-        Deconvolution = "LayerType::kDECONVOLUTION"             [7,     7,     7,    -,   -];
-        Concatenation = "LayerType::kCONCATENATION"             [8,     8,     8,    -,   -];
-        Elementwise = "LayerType::kELEMENTWISE"                 [9,     9,     9,    -,   -];
-        Plugin = "LayerType::kPLUGIN"                           [10,    10,    10,   -,   -];
-        Unary = "LayerType::kUNARY"                             [11,    11,    11,   -,   -];
-        Padding = "LayerType::kPADDING"                         [12,    12,    12,   -,   -];
-        Shuffle = "LayerType::kSHUFFLE"                         [13,    13,    13,   -,   -];
-        Reduce = "LayerType::kREDUCE"                           [14,    14,    14,   -,   -];
-        TopK = "LayerType::kTOPK"                               [15,    15,    15,   -,   -];
-        Gather = "LayerType::kGATHER"                           [16,    16,    16,   -,   -];
-        MatrixMultiply = "LayerType::kMATRIX_MULTIPLY"          [17,    17,    17,   -,   -];
-        RaggedSoftmax = "LayerType::kRAGGED_SOFTMAX"            [18,    18,    18,   -,   -];
-        Constant = "LayerType::kCONSTANT"                       [19,    19,    19,   -,   -];
+        Cast = "LayerType::kCAST"                               [47@6,  1,     1,    1@4, 1];
+        Activation = "LayerType::kACTIVATION"                   [2,     2,     2,    2@4, 2];
+        Pooling = "LayerType::kPOOLING"                         [3,     3,     3,    3@4, 3];
+        Lrn = "LayerType::kLRN"                                 [4,     4,     4,    4@4, 4];
+        Scale = "LayerType::kSCALE"                             [5,     5,     5,    5@4, 5];
+        Softmax = "LayerType::kSOFTMAX"                         [6,     6,     6,    6@4, 6];
+        Deconvolution = "LayerType::kDECONVOLUTION"             [7,     7,     7,    7@4, 7];
+        Concatenation = "LayerType::kCONCATENATION"             [8,     8,     8,    8@4, 8];
+        Elementwise = "LayerType::kELEMENTWISE"                 [9,     9,     9,    9@4, 9];
+        Plugin = "LayerType::kPLUGIN"                           [10,    10,    10,   10@4, 10];
+        Unary = "LayerType::kUNARY"                             [11,    11,    11,   11@4, 11];
+        Padding = "LayerType::kPADDING"                         [12,    12,    12,   12@4, 12];
+        Shuffle = "LayerType::kSHUFFLE"                         [13,    13,    13,   13@4, 13];
+        Reduce = "LayerType::kREDUCE"                           [14,    14,    14,   14@4, 14];
+        TopK = "LayerType::kTOPK"                               [15,    15,    15,   15@4, 15];
+        Gather = "LayerType::kGATHER"                           [16,    16,    16,   16@4, 16];
+        MatrixMultiply = "LayerType::kMATRIX_MULTIPLY"          [17,    17,    17,   17@4, 17];
+        RaggedSoftmax = "LayerType::kRAGGED_SOFTMAX"            [18,    18,    18,   18@4, 18];
+        Constant = "LayerType::kCONSTANT"                       [19,    19,    19,   19@4, 19];
         RnnV2 = "LayerType::kRNN_V2"                            [20,    -,     -,    -,   -];
-        Identity = "LayerType::kIDENTITY"                       [21,    20,    20,   -,   -];
-        PluginV2 = "LayerType::kPLUGIN_V2"                      [22,    21,    21,   -,   -];
-        Slice = "LayerType::kSLICE"                             [23,    22,    22,   -,   -];
-        Shape = "LayerType::kSHAPE"                             [24,    23,    23,   -,   -];
-        ParametricRelu = "LayerType::kPARAMETRIC_RELU"          [25,    24,    24,   -,   -];
-        Resize = "LayerType::kRESIZE"                           [26,    25,    25,   -,   -];
-        TripLimit = "LayerType::kTRIP_LIMIT"                    [27,    26,    26,   -,   -];
-        Recurrence = "LayerType::kRECURRENCE"                   [28,    27,    27,   -,   -];
-        Iterator = "LayerType::kITERATOR"                       [29,    28,    28,   -,   -];
-        LoopOutput = "LayerType::kLOOP_OUTPUT"                  [30,    29,    29,   -,   -];
-        Select = "LayerType::kSELECT"                           [31,    30,    30,   -,   -];
-        Fill = "LayerType::kFILL"                               [32,    31,    31,   -,   -];
-        Quantize = "LayerType::kQUANTIZE"                       [33,    32,    32,   -,   -];
-        Dequantize = "LayerType::kDEQUANTIZE"                   [34,    33,    33,   -,   -];
-        Condition = "LayerType::kCONDITION"                     [35@2,  34,    34,   -,   -];
-        ConditionalInput = "LayerType::kCONDITIONAL_INPUT"      [36@2,  35,    35,   -,   -];
-        ConditionalOutput = "LayerType::kCONDITIONAL_OUTPUT"    [37@2,  36,    36,   -,   -];
-        Scatter = "LayerType::kSCATTER"                         [38@2,  37,    37,   -,   -];
-        Einsum = "LayerType::kEINSUM"                           [39@2,  38,    38,   -,   -];
-        Assertion = "LayerType::kASSERTION"                     [40@2,  39,    39,   -,   -];
-        OneHot = "LayerType::kONE_HOT"                          [41@5,  40,    40,   -,   -];
-        NonZero = "LayerType::kNON_ZERO"                        [42@5,  41,    41,   -,   -];
-        GridSample = "LayerType::kGRID_SAMPLE"                  [43@5,  42,    42,   -,   -];
-        Nms = "LayerType::kNMS"                                 [44@5,  43,    43,   -,   -];
-        ReverseSequence = "LayerType::kREVERSE_SEQUENCE"        [45@6,  44,    44,   -,   -];
-        Normalization = "LayerType::kNORMALIZATION"             [46@6,  45,    45,   -,   -];
-        PluginV3 = "LayerType::kPLUGIN_V3"                      [-,     46,    46,   -,   -];
-        Squeeze = "LayerType::kSQUEEZE"                         [-,     47@7,  47,   -,   -];
-        Unsqueeze = "LayerType::kUNSQUEEZE"                     [-,     48@7,  48,   -,   -];
-        Cumulative = "LayerType::kCUMULATIVE"                   [-,     49@8,  49,   -,   -];
-        DynamicQuantize = "LayerType::kDYNAMIC_QUANTIZE"        [-,     50@8,  50,   -,   -];
-        AttentionInput = "LayerType::kATTENTION_INPUT"          [-,     51@14, 51,   -,   -];
-        AttentionOutput = "LayerType::kATTENTION_OUTPUT"        [-,     52@14, 52,   -,   -];
-        RotaryEmbedding = "LayerType::kROTARY_EMBEDDING"        [-,     53@15, 53,   -,   -];
-        KvCacheUpdate = "LayerType::kKVCACHE_UPDATE"            [-,     54@15, 54,   -,   -];
-        Moe = "LayerType::kMOE"                                 [-,     55@16, 55,   -,   -];
-        DistCollective = "LayerType::kDIST_COLLECTIVE"          [-,     56@16, 56,   -,   -];
+        Identity = "LayerType::kIDENTITY"                       [21,    20,    20,   20@4, 20];
+        PluginV2 = "LayerType::kPLUGIN_V2"                      [22,    21,    21,   21@4, 21];
+        Slice = "LayerType::kSLICE"                             [23,    22,    22,   22@4, 22];
+        Shape = "LayerType::kSHAPE"                             [24,    23,    23,   23@4, 23];
+        ParametricRelu = "LayerType::kPARAMETRIC_RELU"          [25,    24,    24,   24@4, 24];
+        Resize = "LayerType::kRESIZE"                           [26,    25,    25,   25@4, 25];
+        TripLimit = "LayerType::kTRIP_LIMIT"                    [27,    26,    26,   26@4, 26];
+        Recurrence = "LayerType::kRECURRENCE"                   [28,    27,    27,   27@4, 27];
+        Iterator = "LayerType::kITERATOR"                       [29,    28,    28,   28@4, 28];
+        LoopOutput = "LayerType::kLOOP_OUTPUT"                  [30,    29,    29,   29@4, 29];
+        Select = "LayerType::kSELECT"                           [31,    30,    30,   30@4, 30];
+        Fill = "LayerType::kFILL"                               [32,    31,    31,   31@4, 31];
+        Quantize = "LayerType::kQUANTIZE"                       [33,    32,    32,   32@4, 32];
+        Dequantize = "LayerType::kDEQUANTIZE"                   [34,    33,    33,   33@4, 33];
+        Condition = "LayerType::kCONDITION"                     [35@2,  34,    34,   34@4, 34];
+        ConditionalInput = "LayerType::kCONDITIONAL_INPUT"      [36@2,  35,    35,   35@4, 35];
+        ConditionalOutput = "LayerType::kCONDITIONAL_OUTPUT"    [37@2,  36,    36,   36@4, 36];
+        Scatter = "LayerType::kSCATTER"                         [38@2,  37,    37,   37@4, 37];
+        Einsum = "LayerType::kEINSUM"                           [39@2,  38,    38,   38@4, 38];
+        Assertion = "LayerType::kASSERTION"                     [40@2,  39,    39,   39@4, 39];
+        OneHot = "LayerType::kONE_HOT"                          [41@5,  40,    40,   40@4, 40];
+        NonZero = "LayerType::kNON_ZERO"                        [42@5,  41,    41,   41@4, 41];
+        GridSample = "LayerType::kGRID_SAMPLE"                  [43@5,  42,    42,   42@4, 42];
+        Nms = "LayerType::kNMS"                                 [44@5,  43,    43,   43@4, 43];
+        ReverseSequence = "LayerType::kREVERSE_SEQUENCE"        [45@6,  44,    44,   44@4, 44];
+        Normalization = "LayerType::kNORMALIZATION"             [46@6,  45,    45,   45@4, 45];
+        PluginV3 = "LayerType::kPLUGIN_V3"                      [-,     46,    46,   46@4, 46];
+        Squeeze = "LayerType::kSQUEEZE"                         [-,     47@7,  47,   47@4, 47];
+        Unsqueeze = "LayerType::kUNSQUEEZE"                     [-,     48@7,  48,   48@4, 48];
+        Cumulative = "LayerType::kCUMULATIVE"                   [-,     49@8,  49,   49@4, 49];
+        DynamicQuantize = "LayerType::kDYNAMIC_QUANTIZE"        [-,     50@8,  50,   50@4, 50];
+        AttentionInput = "LayerType::kATTENTION_INPUT"          [-,     51@14, 51,   51@4, 51];
+        AttentionOutput = "LayerType::kATTENTION_OUTPUT"        [-,     52@14, 52,   52@4, 52];
+        RotaryEmbedding = "LayerType::kROTARY_EMBEDDING"        [-,     53@15, 53,   53@4, 53];
+        KvCacheUpdate = "LayerType::kKVCACHE_UPDATE"            [-,     54@15, 54,   54@4, 54];
+        Moe = "LayerType::kMOE"                                 [-,     55@16, 55,   55@4, 55];
+        DistCollective = "LayerType::kDIST_COLLECTIVE"          [-,     56@16, 56,   56@4, 56];
     }
 }
 

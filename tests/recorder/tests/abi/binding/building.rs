@@ -294,18 +294,16 @@ impl Scene {
 
         let feature = match self.version.family {
             Family::V8 => PreviewFeature::FasterDynamicShapes,
-            Family::V10 => PreviewFeature::ProfileSharing,
-            Family::V11 | Family::RtxA | Family::RtxB => PreviewFeature::AliasedPluginIo,
+            Family::V10 | Family::RtxA => PreviewFeature::ProfileSharing,
+            Family::V11 | Family::RtxB => PreviewFeature::AliasedPluginIo,
         };
         let preview = ["VBuilderConfig::setPreviewFeature(0, true)", "VBuilderConfig::getPreviewFeature(0)"];
-        let lines: &[&str] = if self.is_rtx() { &[] } else { &preview };
-        self.step(lines, config.set_preview_feature(feature, true));
+        self.step(&preview, config.set_preview_feature(feature, true));
         let ampere = [
             "VBuilderConfig::setHardwareCompatibilityLevel(1)",
             "VBuilderConfig::getHardwareCompatibilityLevel()",
         ];
-        let lines: &[&str] = if self.is_rtx() { &[] } else { &ampere };
-        self.step(lines, config.set_hardware_compatibility(HardwareCompatibility::AmperePlus));
+        self.step(&ampere, config.set_hardware_compatibility(HardwareCompatibility::AmperePlus));
         let fusion = ["VBuilderConfig::setQuantizationFlag(0)", "VBuilderConfig::getQuantizationFlag(0)"];
         self.step(&fusion, config.set_calibrate_before_fusion());
         let capability =

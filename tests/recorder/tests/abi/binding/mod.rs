@@ -79,14 +79,6 @@ const SUPERSEDED: [(&str, &[&str]); 3] = [
     ("VCudaEngine::getDeviceMemorySizeV2", &["VCudaEngine::getDeviceMemorySize"]),
 ];
 
-/// The rows of which TensorRT-RTX has the methods, but none of the values that the binding passes.
-const NOT_ON_RTX: [&str; 4] = [
-    "VBuilderConfig::setPreviewFeature",
-    "VBuilderConfig::getPreviewFeature",
-    "VBuilderConfig::setHardwareCompatibilityLevel",
-    "VBuilderConfig::getHardwareCompatibilityLevel",
-];
-
 struct Scene {
     library: Library,
     version: Version,
@@ -278,10 +270,7 @@ impl Scene {
             .rows
             .iter()
             .map(String::as_str)
-            .filter(|row| {
-                let absent_values = self.is_rtx() && NOT_ON_RTX.contains(row);
-                !(UNUSED.contains(row) || superseded(row) || absent_values)
-            })
+            .filter(|row| !(UNUSED.contains(row) || superseded(row)))
             .collect();
         let called: BTreeSet<&str> = called.into_iter().filter(|row| self.has(row)).collect();
         assert_eq!(called, reached, "rows that the binding calls");

@@ -137,13 +137,8 @@ mod tests {
 
     #[test]
     fn tables_that_tensorrt_wrote_keep_their_scales() {
-        let dir =
-            std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/calibration-tables"));
-        let Ok(files) = std::fs::read_dir(dir) else {
-            eprintln!("skipped: {} is not there", dir.display());
-            return;
-        };
-        let files = files.flatten().map(|file| file.path());
+        let Some(dir) = test_support::shared("calibration-tables") else { return };
+        let files = std::fs::read_dir(&dir).unwrap().flatten().map(|file| file.path());
         let tables: Vec<_> = files.filter(|path| path.extension().is_some_and(|e| e == "cache")).collect();
         assert!(!tables.is_empty(), "{} holds tables", dir.display());
         for path in tables {

@@ -338,3 +338,52 @@ fn a_timing_cache_that_cannot_be_kept_is_told_and_a_forced_rebuild_uses_none() {
     let kept = fs::read_to_string(&caches[0]).expect("a cache");
     assert!(kept.starts_with("SIMULATED"), "what a forced rebuild measures is kept: {kept}");
 }
+
+#[test]
+fn a_model_that_fails_keeps_no_other_one_from_its_turn() {
+    let device = Device::with(&worker::simulated(&["--tensorrt", "10.3.0", "--module", "orin-nano"]));
+    let host = Host::new();
+    host.write("net.onnx", models::convolutions(16, 8, 1));
+    let net = "{onnx: net.onnx, precision: fp16, verify: {required: false}";
+    host.fleet(&format!("  a: {net}, hook: absent}}\n  b: {net}}}\n  c: {net}, dla: 0}}\n"), &device);
+    let run = host.run(&["push", "here", "--json"]).fails(5, &["model `a`", "absent", "model `c`", "DLA"]);
+    let report = &run.json()[0];
+    let models = report["models"].as_array().expect("a list");
+    let names: Vec<_> = models.iter().map(|model| model["model"].as_str().expect("a name")).collect();
+    assert_eq!(names, ["a", "b", "c"]);
+    assert!(models[0]["error"]["hint"].is_string() && models[2]["error"]["hint"].is_string(), "{report}");
+    assert!(models[1]["error"].is_null() && models[1]["deployed"].is_object(), "{report}");
+    assert_eq!(report["error"], models[0]["error"], "the first one stands for the device");
+    assert!(device.engine("b").exists());
+}
+
+#[test]
+fn a_connection_that_fails_ends_the_device_and_says_which_models_were_not_tried() {
+    let mut device = Device::start();
+    let host = Host::new();
+    host.write("net.onnx", models::convolutions(16, 8, 1));
+    host.fleet(&format!("{FP32}{}", FP32.replace("net:", "second:")), &device);
+    device.kill();
+    let run = host.run(&["push", "here", "--json"]).fails(4, &["here: not tried: net, second"]);
+    assert_eq!(run.json()[0]["not_tried"], serde_json::json!(["net", "second"]));
+    assert_eq!(run.stderr.matches("error:").count(), 1, "{}", run.stderr);
+}
+
+#[test]
+fn ctrl_c_says_what_became_of_the_build() {
+    let arguments = ["--tensorrt", "10.3.0", "--module", "orin-nano", "--hang"];
+    let (device, host) = (Device::with(&worker::simulated(&arguments)), Host::new());
+    host.write("net.onnx", models::convolutions(16, 8, 1));
+    host.fleet(&format!("{FP32}{}", FP32.replace("net:", "second:")), &device);
+    let push = host.start(&["push", "here"]);
+    let has_work = || device.store("work").read_dir().is_ok_and(|mut dir| dir.next().is_some());
+    e2e::eventually("the build", || device.workers() > 0 && has_work());
+    let pid = rustix::process::Pid::from_child(&push);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("the push runs");
+    let output = push.wait_with_output().expect("the push ends");
+    assert_eq!(output.status.code(), Some(130));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("here net: cancelled: the device does not go on building"), "{said}");
+    assert!(said.contains("here: not tried: second") && said.contains("interrupted"), "{said}");
+    assert_eq!(device.workers(), 0);
+}

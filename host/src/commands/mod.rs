@@ -114,22 +114,26 @@ impl Problem {
 /// Does `act` on one device after the other. What fails is shown at once and keeps no other device from its turn; Ctrl-C
 /// does. What `act` has collected by then is complete, so that the verb can still show it.
 ///
-/// The exit code is 130 after Ctrl-C, otherwise that of the first failure.
+/// The exit code is 130 after Ctrl-C, otherwise that of the worst failure: the highest.
 fn on_each<'a>(
     devices: Vec<&'a Device>,
     context: &Context,
     mut act: impl FnMut(&'a Device) -> anyhow::Result<()>,
 ) -> ExitCode {
-    let mut first = None;
+    on_each_telling(devices, context, |device| act(device).err().and_then(|error| tell(device, error)))
+}
+
+/// As [`on_each`], for an `act` that tells its failures itself and gives the exit code of the worst.
+fn on_each_telling<'a>(
+    devices: Vec<&'a Device>,
+    context: &Context,
+    mut act: impl FnMut(&'a Device) -> Option<Exit>,
+) -> ExitCode {
+    let mut failed = None;
     let mut devices = devices.into_iter();
     while !context.interrupt.is_raised() {
-        let Some(device) = devices.next() else { return first.map_or(ExitCode::SUCCESS, Exit::into) };
-        let Err(error) = act(device) else { continue };
-        if !exit::is_interrupted(&error) {
-            let error = error.context(format!("{} failed", device.name));
-            first.get_or_insert(exit::exit_of(&error));
-            exit::show(&error);
-        }
+        let Some(device) = devices.next() else { return failed.map_or(ExitCode::SUCCESS, Exit::into) };
+        failed = worse(failed, act(device));
     }
     let rest: Vec<&str> = devices.map(|device| device.name.as_str()).collect();
     context.ui.say(match rest[..] {
@@ -137,4 +141,19 @@ fn on_each<'a>(
         _ => format!("interrupted; not begun: {}", rest.join(", ")),
     });
     Exit::Interrupted.into()
+}
+
+/// Shows what failed on a device, and gives the exit code for it. Ctrl-C is no failure, and is told when all ends.
+fn tell(device: &Device, error: anyhow::Error) -> Option<Exit> {
+    if exit::is_interrupted(&error) {
+        return None;
+    }
+    let error = error.context(format!("{} failed", device.name));
+    exit::show(&error);
+    Some(exit::exit_of(&error))
+}
+
+/// The worse of two outcomes: the higher exit code.
+fn worse(one: Option<Exit>, other: Option<Exit>) -> Option<Exit> {
+    one.into_iter().chain(other).max_by_key(|exit| *exit as u8)
 }

@@ -66,6 +66,7 @@ pub struct Agent {
     writer: BufWriter<Box<dyn Write + Send>>,
     control: Arc<dyn Control>,
     traffic: Traffic,
+    has_cancelled: bool,
     relay: Relay,
     // Dropped last: channels end with their transport.
     _transport: Box<dyn Transport>,
@@ -102,6 +103,7 @@ impl Agent {
             writer: BufWriter::with_capacity(frame::MAX_FRAME, writer),
             control,
             traffic: Traffic::default(),
+            has_cancelled: false,
             relay,
             _transport: transport,
         };
@@ -150,6 +152,11 @@ impl Agent {
     /// What went over the wire so far.
     pub fn traffic(&self) -> Traffic {
         Traffic { received: self.replies.received(), ..self.traffic }
+    }
+
+    /// Whether the device has said that it gave up a deployment because it was asked to.
+    pub fn has_cancelled(&self) -> bool {
+        self.has_cancelled
     }
 
     /// The device's facts, about building in `runtime`; in the device's default place if `None`.
@@ -242,6 +249,7 @@ impl Agent {
             match self.understand(frame)? {
                 Reply::Event(event) => events(event),
                 Reply::Failed(failure) if failure.code == FailureCode::Cancelled => {
+                    self.has_cancelled = true;
                     return Err(Interrupted.into());
                 }
                 last => return self.finish(last),

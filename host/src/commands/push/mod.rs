@@ -10,10 +10,11 @@ use trt_wire::message::{Action, Deployed, Event, Intent};
 use trt_wire::{ModelName, Precision};
 
 use super::targets::Targets;
-use super::{Context, Problem, on_each};
+use super::{Context, Problem, on_each_telling, tell, worse};
 use crate::bundle::{self, Bundle};
 use crate::calibrate::{self, Job};
-use crate::device::{Agent, Proposal, Wish, connect};
+use crate::device::{Agent, DeviceError, Proposal, Wish, connect};
+use crate::exit::{self, Exit};
 use crate::fleet::{Calibration, Device, Fleet, ImageCalibration, Model};
 use crate::ui::{Unit, bytes};
 use report::{DeviceReport, ModelReport, Told};
@@ -51,17 +52,20 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     for model in fleet.models.values() {
         let is_used = devices.iter().any(|device| device.models.contains(&model.name));
         if is_used && wanted.as_ref().is_none_or(|wanted| wanted.contains(&model.name)) {
-            ready.push(prepare(model, args, context)?);
+            ready.push(prepare(model, args, context).inspect_err(|error| {
+                if exit::is_interrupted(error) {
+                    context.ui.say("no device was contacted yet");
+                }
+            })?);
         }
     }
     let mut reports = Vec::new();
-    let code = on_each(devices, context, |device| {
-        let mut report = DeviceReport::new(&device.name);
-        let models = ready.iter().filter(|ready| device.models.contains(&ready.model.name));
-        let result = push(device, models, args, context, &mut report);
-        report.error = result.as_ref().err().map(Problem::of);
-        reports.push(report);
-        result
+    let code = on_each_telling(devices, context, |device| {
+        let models: Vec<_> = ready.iter().filter(|ready| device.models.contains(&ready.model.name)).collect();
+        let mut push = Push { device, args, context, report: DeviceReport::new(&device.name), failed: None };
+        push.run(&models);
+        reports.push(push.report);
+        push.failed
     });
     context.ui.json(&reports)?;
     Ok(code)
@@ -105,31 +109,114 @@ fn would_calibrate(
     Ok(stale.then(|| images.algorithm.table_algorithm().word().to_owned()))
 }
 
-fn push<'a>(
-    device: &Device,
-    mut models: impl Iterator<Item = &'a Ready<'a>>,
-    args: &Args,
-    context: &Context,
-    report: &mut DeviceReport,
-) -> anyhow::Result<()> {
-    let mut agent = connect(device, args.targets.access, context)?;
-    let result = models.try_for_each(|ready| {
-        context.interrupt.check()?;
-        let mut model_report = ModelReport::new(&ready.model.name, ready.table_promised.is_some());
-        let result = push_model(&mut agent, &device.name, ready, args, context, &mut model_report);
-        report.models.push(model_report);
-        result.with_context(|| format!("model `{}`", ready.model.name))
-    });
-    report.traffic = agent.traffic();
-    let traffic = &report.traffic;
-    context.ui.detail(format_args!(
-        "{}: {} sent, {} received, {} round trips",
-        device.name,
-        bytes(traffic.sent),
-        bytes(traffic.received),
-        traffic.round_trips
-    ));
-    result
+/// A push to one device, on its way.
+struct Push<'a> {
+    device: &'a Device,
+    args: &'a Args,
+    context: &'a Context,
+    report: DeviceReport,
+    /// The worst of what was told so far.
+    failed: Option<Exit>,
+}
+
+impl Push<'_> {
+    /// Pushes one model after the other. A model that fails keeps no other one from its turn; a connection that fails does,
+    /// and Ctrl-C.
+    fn run(&mut self, models: &[&Ready<'_>]) {
+        let mut rest = models.iter().copied();
+        loop {
+            let result = self.connected(&mut rest);
+            let not_tried = rest.clone().map(|ready| ready.model.name.clone());
+            match result {
+                Ok(()) if rest.len() == 0 => break,
+                // The connection is of no use any more, and the next model gets one of its own.
+                Ok(()) => {}
+                Err(error) => {
+                    self.report.not_tried = not_tried.collect();
+                    self.tell(error);
+                    break;
+                }
+            }
+        }
+        let names: Vec<&str> = self.report.not_tried.iter().map(ModelName::as_str).collect();
+        if !names.is_empty() {
+            self.context.ui.say(format_args!("{}: not tried: {}", self.device.name, names.join(", ")));
+        }
+        let traffic = &self.report.traffic;
+        self.context.ui.detail(format_args!(
+            "{}: {} sent, {} received, {} round trips",
+            self.device.name,
+            bytes(traffic.sent),
+            bytes(traffic.received),
+            traffic.round_trips
+        ));
+    }
+
+    /// Pushes as many models as one connection serves.
+    ///
+    /// # Errors
+    /// What concerns the connection, so that no other model need be tried. What concerns a model is told.
+    fn connected<'a>(
+        &mut self,
+        rest: &mut impl ExactSizeIterator<Item = &'a Ready<'a>>,
+    ) -> anyhow::Result<()> {
+        let Context { ui, interrupt, .. } = self.context;
+        let name = &self.device.name;
+        let mut agent =
+            connect(self.device, self.args.targets.access, self.context).inspect_err(|error| {
+                if matches!(error, DeviceError::Interrupted(_)) {
+                    ui.say(format_args!("{name}: interrupted while connecting"));
+                }
+            })?;
+        let mut result = Ok(());
+        while interrupt.check().is_ok() {
+            let Some(ready) = rest.next() else { break };
+            let model = &ready.model.name;
+            let mut report = ModelReport::new(model, ready.table_promised.is_some());
+            let pushed = push_model(&mut agent, name, ready, self.args, self.context, &mut report);
+            let is_uploading = report.is_uploading();
+            let failure = pushed.with_context(|| format!("model `{model}`")).err();
+            report.error = failure.as_ref().map(Problem::of);
+            if failure.as_ref().is_some_and(exit::is_interrupted) {
+                ui.say(format_args!("{name} {model}: {}", report.interrupted(agent.has_cancelled())));
+            }
+            self.report.models.push(report);
+            match failure {
+                None => {}
+                Some(error) if is_of_connection(&error) => {
+                    result = Err(error);
+                    break;
+                }
+                Some(error) => {
+                    self.tell(error);
+                    if is_uploading {
+                        break;
+                    }
+                }
+            }
+        }
+        self.report.add(agent.traffic());
+        match rest.len() {
+            0 => result,
+            _ => result.and_then(|()| Ok(interrupt.check()?)),
+        }
+    }
+
+    fn tell(&mut self, error: anyhow::Error) {
+        self.report.error.get_or_insert_with(|| Problem::of(&error));
+        self.failed = worse(self.failed, tell(self.device, error));
+    }
+}
+
+/// Whether an error says that nothing else will work on this connection either.
+fn is_of_connection(error: &anyhow::Error) -> bool {
+    match error.downcast_ref::<DeviceError>() {
+        Some(DeviceError::Damaged { .. } | DeviceError::Confused { .. } | DeviceError::Interrupted(_)) => {
+            true
+        }
+        Some(error) => error.is_unreachable(),
+        None => exit::is_interrupted(error),
+    }
 }
 
 fn push_model(

@@ -19,17 +19,32 @@ const LONGEST_DECISION: usize = 160;
 pub struct DeviceReport {
     /// The device's name in the fleet file.
     pub device: String,
-    /// Its models, in order, up to the one that failed.
+    /// Its models that had their turn, in order.
     pub models: Vec<ModelReport>,
+    /// Those that had none, since the connection failed or Ctrl-C ended it all.
+    pub not_tried: Vec<ModelName>,
     /// What went over the wire.
     pub traffic: Traffic,
-    /// What went wrong, if anything did.
+    /// What went wrong first, if anything did: the connection, or a model, which has it too.
     pub error: Option<Problem>,
 }
 
 impl DeviceReport {
     pub fn new(device: &str) -> Self {
-        Self { device: device.to_owned(), models: Vec::new(), traffic: Traffic::default(), error: None }
+        Self {
+            device: device.to_owned(),
+            models: Vec::new(),
+            not_tried: Vec::new(),
+            traffic: Traffic::default(),
+            error: None,
+        }
+    }
+
+    /// A connection has ended.
+    pub fn add(&mut self, traffic: Traffic) {
+        self.traffic.sent += traffic.sent;
+        self.traffic.received += traffic.received;
+        self.traffic.round_trips += traffic.round_trips;
     }
 }
 
@@ -49,17 +64,45 @@ pub struct ModelReport {
     pub planned: Option<Planned>,
     /// What became of it; absent in a dry run and if there was nothing to do.
     pub deployed: Option<Deployed>,
+    /// What went wrong, if anything did.
+    pub error: Option<Problem>,
 }
 
 impl ModelReport {
     pub fn new(model: &ModelName, table_promised: bool) -> Self {
-        let model = model.clone();
-        Self { model, table_promised, upload_bytes: 0, upload_ms: None, planned: None, deployed: None }
+        Self {
+            model: model.clone(),
+            table_promised,
+            upload_bytes: 0,
+            upload_ms: None,
+            planned: None,
+            deployed: None,
+            error: None,
+        }
     }
 
     pub fn plan(&mut self, proposal: &Proposal<'_>) {
         self.upload_bytes = proposal.upload_bytes();
         self.planned = Some(proposal.planned.clone());
+    }
+
+    /// Whether files are being sent: a failure meanwhile leaves half a file behind it on the connection.
+    pub fn is_uploading(&self) -> bool {
+        self.planned.is_some() && self.upload_ms.is_none()
+    }
+
+    /// What Ctrl-C has left of it on the device; `has_cancelled` if the device says that it gave up.
+    pub fn interrupted(&self, has_cancelled: bool) -> &'static str {
+        match (&self.planned, self.upload_ms) {
+            (None, _) => "nothing was done",
+            (Some(_), None) => "nothing was activated; what the device has got is kept, push again to go on",
+            (Some(_), Some(_)) if has_cancelled => {
+                "cancelled: the device does not go on building, and nothing was activated; push again to build it"
+            }
+            (Some(_), Some(_)) => {
+                "the device was told to cancel and has not said yet that it did; `trt-deploy status` shows what is active"
+            }
+        }
     }
 }
 
@@ -142,7 +185,8 @@ pub fn show_deployed(ui: &Ui, device: &str, model: &ModelName, mut told: Told<'_
     ui.print(format_args!("  {}", Path::new(&deployed.path).display()));
     deployed.decisions.iter().for_each(|decision| told.tell("  - ", decision));
     if told.is_shortened {
-        ui.print("  `-v` names more of them, the engine's `log` on the device names all");
+        let log = Path::new(&deployed.path).with_file_name("log");
+        ui.print(format_args!("  `-v` names more of them, {} on the device names all", log.display()));
     }
 }
 

@@ -48,7 +48,7 @@ pub struct Global {
     /// Say more
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Draw no progress bars
+    /// Show no progress: neither bars nor percentages
     #[arg(long, global = true)]
     pub no_progress: bool,
 }

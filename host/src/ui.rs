@@ -23,6 +23,8 @@ pub enum Unit {
 pub struct Ui {
     bars: MultiProgress,
     draws: bool,
+    /// Without bars, a line at every tenth stands for them.
+    counts: bool,
     json: bool,
     verbose: u8,
 }
@@ -32,7 +34,8 @@ impl Ui {
     pub fn new(json: bool, verbose: u8, no_progress: bool) -> Self {
         let draws = !no_progress && !json && std::io::stderr().is_terminal();
         let target = if draws { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Self { bars: MultiProgress::with_draw_target(target), draws, json, verbose }
+        let counts = !draws && !no_progress && !json;
+        Self { bars: MultiProgress::with_draw_target(target), draws, counts, json, verbose }
     }
 
     /// Whether the user asked for more with `-v`.
@@ -76,7 +79,7 @@ impl Ui {
         Ok(())
     }
 
-    /// Progress with a known end. Without a terminal it says a line at every tenth.
+    /// Progress with a known end. Without a terminal it says a line at every tenth, but none with `--no-progress`.
     pub fn bar(&self, label: &str, total: u64, unit: Unit) -> Bar<'_> {
         let template = match unit {
             Unit::Items => "{prefix:24} {wide_bar} {pos}/{len} {rate} {eta} left",
@@ -121,7 +124,7 @@ impl Bar<'_> {
         self.bar.set_position(done);
         let total = self.bar.length().unwrap_or(0).max(1);
         let tenth = done * 10 / total;
-        if !self.ui.draws && !self.ui.json {
+        if self.ui.counts {
             let mut said = self.said.lock().unwrap_or_else(|e| e.into_inner());
             if tenth > *said {
                 *said = tenth;

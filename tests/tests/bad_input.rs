@@ -162,7 +162,7 @@ fn ctrl_c_in_mid_calibration_leaves_nothing_behind() {
     host.write("net.onnx", models::convolutions(64, 64, 6));
     models::photographs(&host.path("photos"), 300);
     let before = host.files();
-    let mut calibrate = host.start(&["calibrate", "net", "--no-progress"]);
+    let mut calibrate = host.start(&["calibrate", "net"]);
     let stderr = calibrate.stderr.take().expect("stderr is piped");
     let mut lines = BufReader::new(stderr).lines();
     assert!(lines.any(|line| line.is_ok_and(|line| line.contains("10 %"))), "it does not begin");
@@ -171,6 +171,17 @@ fn ctrl_c_in_mid_calibration_leaves_nothing_behind() {
     lines.for_each(drop);
     assert_eq!(calibrate.wait().expect("it ends").code(), Some(130));
     assert_eq!(host.files(), before);
+}
+
+#[test]
+fn without_progress_nothing_is_counted() {
+    let device = Device::start();
+    let host = host_with(INT8, &device);
+    host.write("net.onnx", models::convolutions(16, 8, 1));
+    models::photographs(&host.path("photos"), 12);
+    assert!(host.run(&["calibrate", "net"]).ok().stderr.contains(" 100 %"));
+    let quiet = host.run(&["calibrate", "net", "--force", "--no-progress"]).ok();
+    assert!(!quiet.stderr.contains("calibrating") && quiet.stderr.contains("written"), "{}", quiet.stderr);
 }
 
 #[test]

@@ -43,17 +43,19 @@ pub fn run(job: &BuildJob) -> Result<Composed, Failure> {
     if plan.strip_qdq {
         composed.strip(&mut model)?;
     }
+    let (mut not_int8, mut not_fp16) = (Vec::new(), Vec::new());
     match plan.mode {
         QuantMode::None | QuantMode::Implicit => {}
         QuantMode::Explicit => {
-            composed.quantize(&mut model, job)?;
+            not_int8 = composed.quantize(&mut model, job)?;
             is_changed = true;
         }
         QuantMode::ModelQdq => is_changed |= composed.adapt(&mut model)?,
     }
     if plan.convert_fp16 {
-        composed.halve(&mut model, &plan.keep)?;
+        not_fp16 = composed.halve(&mut model, &plan.keep)?;
     }
+    composed.left_in_higher_precision(not_int8, not_fp16, plan.convert_fp16);
     if is_changed {
         composed.model = job.model.with_file_name(".composed.onnx");
         model.save(&composed.model).map_err(bad_model)?;
@@ -100,7 +102,8 @@ impl Composed {
         Ok(report.is_changed())
     }
 
-    fn quantize(&mut self, model: &mut Model, job: &BuildJob) -> Result<(), Failure> {
+    /// Gives the nodes that could be INT8 and are not.
+    fn quantize(&mut self, model: &mut Model, job: &BuildJob) -> Result<Vec<Skipped>, Failure> {
         let table = table(job)?;
         let scale = |name: &str| table.get(name.as_bytes());
         let options = |base: QuantOptions| QuantOptions { keep: job.plan.keep.clone(), ..base };
@@ -122,20 +125,20 @@ impl Composed {
         self.opset_raised(report.opset_raised);
         self.unmatched(&report.unmatched);
         let (quantized, left) = (report.quantized.len(), report.skipped.len());
-        let precision = if job.plan.convert_fp16 { "FP16" } else { "FP32" };
         self.decisions.push(Decision {
             what: format!("{quantized} of {} nodes that could be quantized run in INT8", quantized + left),
             because: match left {
                 0 => "the table has their scales".into(),
-                _ => format!("the other {left} stay in {precision} for the reasons that follow"),
+                1 => "the other one does not, for the reason that follows".into(),
+                _ => format!("the other {left} do not, for the reasons that follow"),
             },
         });
         self.quantized = quantized as u32;
-        self.left_in(precision, &report.skipped);
-        Ok(())
+        Ok(report.skipped)
     }
 
-    fn halve(&mut self, model: &mut Model, keep: &[String]) -> Result<(), Failure> {
+    /// Gives the nodes that stay in FP32.
+    fn halve(&mut self, model: &mut Model, keep: &[String]) -> Result<Vec<Skipped>, Failure> {
         let options = Fp16Options { keep: keep.to_vec(), ..Fp16Options::default() };
         let report = to_fp16(model, &options).map_err(bad_model)?;
         self.opset_raised(report.opset_raised);
@@ -152,8 +155,7 @@ impl Composed {
                 because: "they stand for infinity, and that is the largest number of FP16".into(),
             });
         }
-        self.left_in("FP32", &report.kept);
-        Ok(())
+        Ok(report.kept)
     }
 
     fn opset_raised(&mut self, raised: Option<(i64, i64)>) {
@@ -176,6 +178,29 @@ impl Composed {
         }
     }
 
+    /// Says once of each node what it runs in: one that is neither INT8 nor FP16 is in both lists.
+    fn left_in_higher_precision(&mut self, not_int8: Vec<Skipped>, not_fp16: Vec<Skipped>, is_halved: bool) {
+        if !is_halved {
+            return self.left_in("FP32", &not_int8);
+        }
+        let mut in_fp32 = not_fp16;
+        let places: BTreeMap<String, usize> =
+            in_fp32.iter().enumerate().map(|(at, node)| (identity(&node.node).to_owned(), at)).collect();
+        let mut in_fp16 = Vec::new();
+        for skipped in not_int8 {
+            let Some(&at) = places.get(identity(&skipped.node)) else {
+                in_fp16.push(skipped);
+                continue;
+            };
+            let reason = &mut in_fp32[at].reason;
+            if *reason != skipped.reason {
+                *reason = format!("{}, and {reason}", skipped.reason);
+            }
+        }
+        self.left_in("FP16", &in_fp16);
+        self.left_in("FP32", &in_fp32);
+    }
+
     fn left_in(&mut self, precision: &str, skipped: &[Skipped]) {
         let (one, many) = (format!("stays in {precision}"), format!("stay in {precision}"));
         self.left_as_they_are(&one, &many, skipped);
@@ -189,13 +214,39 @@ impl Composed {
         }
         for ((op, reason), nodes) in groups {
             let what = match nodes.len() {
+                // The display of a nameless node begins with its operator.
+                1 if nodes[0].starts_with(op) => format!("{} {one}", nodes[0]),
                 1 => format!("{op} {} {one}", nodes[0]),
                 all => format!("{all} {op} nodes {many} ({})", few(&nodes)),
             };
-            self.decisions.push(Decision { what, because: reason.to_owned() });
+            let because = if nodes.len() == 1 { reason.to_owned() } else { of_many(reason) };
+            self.decisions.push(Decision { what, because });
             self.notes.push(format!("{op} {one}, because {reason}: {}", nodes.join(", ")));
         }
     }
+}
+
+/// The reasons of `trt-onnx`, which are about one node, in words about several.
+fn of_many(reason: &str) -> String {
+    const WORDS: [(&str, &str); 10] = [
+        ("its weight is ", "their weights are "),
+        ("its weight has ", "their weights have "),
+        ("its results ", "their results "),
+        ("it reads ", "they read "),
+        ("it depends ", "they depend "),
+        ("it works ", "they work "),
+        ("it has a body of its own", "they have bodies of their own"),
+        ("kernel for it", "kernel for them"),
+        ("hold its scale", "hold their scales"),
+        ("a convolution in groups, which takes", "convolutions in groups, which take"),
+    ];
+    WORDS.iter().fold(reason.to_owned(), |text, (one, many)| text.replace(one, many))
+}
+
+/// What stays the same of a node's display while nodes are inserted before it: all but the number of a nameless one, which
+/// is told by its output.
+fn identity(node: &str) -> &str {
+    if node.starts_with('`') { node } else { node.split_once(" (output ").map_or(node, |(_, output)| output) }
 }
 
 #[cfg(test)]
@@ -234,5 +285,50 @@ mod tests {
                 "Conv `a` stays in FP32, because no scale for `x`"
             ]
         );
+    }
+
+    #[test]
+    fn a_node_that_is_neither_int8_nor_fp16_is_told_once() {
+        let skipped = |node: &str, reason: &str| Skipped {
+            node: node.into(),
+            op: "Conv".into(),
+            reason: reason.into(),
+        };
+        // Nodes that were inserted before a nameless one have moved it.
+        let not_int8 = vec![
+            skipped("`a`", "kept by name"),
+            skipped("`b`", "its weight is empty: `w`"),
+            skipped("Conv #2 (output `c`)", "no scale for `x`"),
+        ];
+        let not_fp16 = vec![
+            skipped("`a`", "kept by name"),
+            skipped("Conv #7 (output `c`)", "its results are large"),
+            skipped("`d`", "kept by name"),
+        ];
+        let mut composed = Composed::default();
+        composed.left_in_higher_precision(not_int8.clone(), not_fp16, true);
+        let texts: Vec<String> = composed.decisions.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            texts,
+            [
+                "Conv `b` stays in FP16, because its weight is empty: `w`",
+                "2 Conv nodes stay in FP32 (`a`, `d`), because kept by name",
+                "Conv #7 (output `c`) stays in FP32, because no scale for `x`, and its results are large",
+            ]
+        );
+        let mut composed = Composed::default();
+        composed.left_in_higher_precision(not_int8, vec![], false);
+        assert!(composed.decisions.iter().all(|decision| decision.what.contains("FP32")));
+    }
+
+    #[test]
+    fn a_reason_that_several_nodes_share_speaks_of_several() {
+        for (one, many) in [
+            ("its weight has fewer than 9 elements", "their weights have fewer than 9 elements"),
+            ("it reads `c3`, which is kept", "they read `c3`, which is kept"),
+            ("kept by name", "kept by name"),
+        ] {
+            assert_eq!(of_many(one), many);
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use e2e::{Host, Sim, models, require_rtx};
+use e2e::{Host, Sim, models, module_root, program, require_rtx};
 
 const INT8: &str = "  net:\n    onnx: net.onnx\n    precision: int8\n    verify: {required: false}\n    \
                     calibration: {images: photos, preprocess: plain, algorithm: ALGORITHM}\n";
@@ -42,6 +42,60 @@ fn the_whole_job_over_ssh() {
     host.run(&["agent", "uninstall", "jetson-nano"]).ok();
     host.run(&["status", "jetson-nano"]).fails(4, &["trt-deploy agent install"]);
     assert!(sim.store("models/net/current/engine/engine.plan").exists(), "engines stay");
+}
+
+#[test]
+fn the_agent_is_replaced_and_removed_where_the_home_folder_is_a_symlink() {
+    let Some(sim) = Sim::up() else { return };
+    fs::rename(sim.path("home"), sim.path("nvme")).expect("a home folder");
+    std::os::unix::fs::symlink(sim.path("nvme"), sim.path("home")).expect("a symlink");
+    let host = Host::new();
+    sim.fleet(&host, "  {}\n", &[]);
+    let recorded = || fs::read_to_string(sim.store("agent.pid")).expect("a record").trim().to_owned();
+    let runs = |pid: &str| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty());
+    let install = |module: &str, more: &[&str]| {
+        let root = module_root(module).display().to_string();
+        let config = host.write("agent.yaml", format!("facts-root: {root}\n")).display().to_string();
+        let binary = program("trt-agent").display().to_string();
+        let verb = ["agent", "install", "jetson-nano", "--no-service"];
+        host.run(&[&verb[..], &["--binary", &binary, "--device-config", &config], more].concat()).ok();
+        host.run(&["probe", "jetson-nano", "--json"]).ok().json()[0]["facts"]["module"].clone()
+    };
+
+    assert_eq!(install("orin-nano", &[]), "Orin Nano");
+    let first = recorded();
+    assert!(runs(&first));
+    // Its record is lost: what was recorded last is over.
+    fs::write(sim.store("agent.pid"), "999999999\n").expect("a record");
+    assert_eq!(install("xavier-nx", &["--force-config"]), "Xavier NX", "the new configuration is in effect");
+    let second = recorded();
+    assert!(!runs(&first) && runs(&second), "another process took over");
+
+    let status = host.run(&["agent", "status", "jetson-nano", "--json"]).ok().json();
+    assert_eq!(status[0]["agents"][0]["running"], true);
+    host.run(&["agent", "uninstall", "jetson-nano"]).ok();
+    assert!(!runs(&second), "the daemon is over");
+}
+
+#[test]
+fn an_agent_that_was_started_by_hand_is_not_taken_for_the_one_just_installed() {
+    let Some(sim) = Sim::up() else { return };
+    let host = Host::new();
+    sim.fleet(&host, "  {}\n", &[]);
+    sim.install(&host);
+    let by_hand = "kill $(cat ~/.local/share/trt-agent/agent.pid); while [ -e ~/.local/share/trt-agent/agent.sock ]; do \
+                   sleep 0.1; done; setsid ~/.local/bin/trt-agent daemon </dev/null >/dev/null 2>&1 & echo $!; \
+                   until ~/.local/bin/trt-agent connect </dev/null >/dev/null 2>&1; do sleep 0.1; done";
+    let pid = sim.shell(by_hand).trim().to_owned();
+    let binary = program("trt-agent").display().to_string();
+    for verb in
+        [&["install", "jetson-nano", "--no-service", "--binary", &binary][..], &["uninstall", "jetson-nano"]]
+    {
+        let run = host.run(&[&["agent"], verb].concat());
+        assert!(run.code == 5 && run.stderr.contains("started in another way"), "{run:?}");
+    }
+    sim.shell(&format!("kill {pid}; while [ -e ~/.local/share/trt-agent/agent.sock ]; do sleep 0.1; done"));
+    host.run(&["agent", "uninstall", "jetson-nano"]).ok();
 }
 
 #[test]

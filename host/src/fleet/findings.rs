@@ -79,7 +79,8 @@ impl Fleet {
                 ));
             }
         }
-        let mut identities = BTreeSet::new();
+        // A file from `defaults` is told once.
+        let mut told = BTreeSet::new();
         for (name, device) in &self.devices {
             if device.models.is_empty() {
                 let hint = "name models, or remove `models` so that it gets all";
@@ -87,11 +88,11 @@ impl Fleet {
                 findings.push(Finding::new(Level::Warning, &key, "the device gets no model", hint));
             }
             if let Address::Ssh(ssh) = &device.address {
-                // A file from `defaults` is told once.
-                for (key, file) in [("identity", &ssh.identity), ("known-hosts", &ssh.known_hosts)] {
-                    if let Some(file) = file.as_deref().filter(|file| identities.insert(*file)) {
-                        exists(&format!("devices.{name}.{key}"), file, &mut findings);
-                    }
+                if let Some(file) = ssh.identity.as_deref().filter(|file| told.insert(*file)) {
+                    exists(&format!("devices.{name}.identity"), file, &mut findings);
+                }
+                if let Some(file) = ssh.known_hosts.as_deref().filter(|file| told.insert(*file)) {
+                    known_hosts(&format!("devices.{name}.known-hosts"), file, &mut findings);
                 }
             }
         }
@@ -154,4 +155,16 @@ fn exists(key: &str, file: &Path, findings: &mut Vec<Finding>) -> bool {
         findings.push(Finding::new(Level::Error, key, message, hint));
     }
     there
+}
+
+/// A file of host keys comes to be with the first of them, so it may be right that there is none. It need not be a
+/// regular file: `/dev/null` is one without keys.
+fn known_hosts(key: &str, file: &Path, findings: &mut Vec<Finding>) {
+    if file.is_dir() {
+        exists(key, file, findings);
+    } else if !file.exists() {
+        let message = format!("there is no such file yet: {}", file.display());
+        let hint = "`--accept-new` makes it when a device is reached for the first time";
+        findings.push(Finding::new(Level::Warning, key, message, hint));
+    }
 }

@@ -9,6 +9,7 @@ mod error;
 mod hands;
 mod layout;
 mod plan;
+mod process;
 mod script;
 mod survey;
 

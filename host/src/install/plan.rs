@@ -197,9 +197,12 @@ fn check_root(survey: &Survey, ask_sudo: bool) -> Result<(), InstallError> {
     }
 }
 
-/// Plans the removal of every agent that this user can reach, one plan for each; none if there is none.
+/// Plans the removal of every agent that this user can reach, one plan for each; none if there is none. A process that
+/// shares its files with the user's service ends before they go.
 pub fn uninstall(survey: &Survey, purge: bool, ask_sudo: bool) -> Result<Vec<Plan>, InstallError> {
-    survey.installed().map(|found| remove(survey, found.mode, purge, ask_sudo)).collect()
+    let mut modes: Vec<Mode> = survey.installed().map(|found| found.mode).collect();
+    modes.sort_by_key(|mode| *mode == Mode::User);
+    modes.into_iter().map(|mode| remove(survey, mode, purge, ask_sudo)).collect()
 }
 
 fn remove(survey: &Survey, mode: Mode, purge: bool, ask_sudo: bool) -> Result<Plan, InstallError> {
@@ -320,6 +323,13 @@ mod tests {
         assert!(plans[0].notes[0].contains("/var/lib/trt-agent"));
         assert_eq!(plans.iter().map(|plan| plan.root).collect::<Vec<_>>(), [true, false]);
         assert_eq!(names(&uninstall(&survey, true, false).unwrap()[1]), ["stop", "remove", "purge"]);
+        survey.found[Mode::User as usize].version = Some("trt-agent 0.1.0".into());
+        let order = uninstall(&survey, true, false).unwrap().iter().map(|plan| plan.mode).collect::<Vec<_>>();
+        assert_eq!(
+            order,
+            [Mode::System, Mode::NoService, Mode::User],
+            "the process ends before its files go"
+        );
         survey.root = Root::No;
         assert!(uninstall(&survey, false, false).is_err());
     }

@@ -1,6 +1,6 @@
 //! The steps as POSIX scripts for the device.
 
-use super::{Layout, Mode, Step};
+use super::{Layout, Mode, Step, process};
 use crate::transport::quote;
 
 /// The reference of the device's configuration.
@@ -86,7 +86,7 @@ done
 usermod --append --groups trt-agent {}"#,
             quote(user)
         ),
-        Step::Start { mode: Mode::NoService } => start(layout),
+        Step::Start { mode: Mode::NoService } => process::start(layout),
         Step::Start { mode } => format!(
             r#"{0}
 systemctl{1} daemon-reload && systemctl{1} enable --quiet trt-agent && systemctl{1} restart trt-agent || {{
@@ -96,7 +96,7 @@ systemctl{1} daemon-reload && systemctl{1} enable --quiet trt-agent && systemctl
             user_bus(*mode),
             scope(*mode)
         ),
-        Step::Stop { mode: Mode::NoService } => stop(layout),
+        Step::Stop { mode: Mode::NoService } => process::stop(layout),
         Step::Stop { mode } => {
             format!("{}\nsystemctl{} disable --quiet --now trt-agent", user_bus(*mode), scope(*mode))
         }
@@ -128,59 +128,6 @@ fn user_bus(mode: Mode) -> &'static str {
     } else {
         ":"
     }
-}
-
-/// `ours` succeeds if the recorded process is this agent: process ids are used again after a restart of the device.
-fn ours(layout: &Layout) -> String {
-    let Layout { binary, pidfile, .. } = layout;
-    format!(
-        r#"binary={}
-pidfile={}
-ours() {{
-    pid=$(cat "$pidfile" 2>/dev/null) && [ -n "$pid" ] || return 1
-    case "$(readlink "/proc/$pid/exe")" in "$binary" | "$binary (deleted)") ;; *) return 1 ;; esac
-}}"#,
-        quote(binary),
-        quote(pidfile)
-    )
-}
-
-fn stop(layout: &Layout) -> String {
-    format!(
-        r#"{}
-if ours; then
-    kill "$pid"
-    i=0
-    while ours && [ $i -lt 100 ]; do sleep 0.1; i=$((i + 1)); done
-    ! ours || kill -9 "$pid"
-fi
-rm -f -- "$pidfile""#,
-        ours(layout)
-    )
-}
-
-fn start(layout: &Layout) -> String {
-    format!(
-        r#"{stop}
-config={config}
-log={log}
-mkdir -p -- "${{pidfile%/*}}"
-: >>"$log"
-old=$(wc -c <"$log")
-setsid sh -c 'echo $$ >"$0"; exec "$1" --config "$2" daemon' "$pidfile" "$binary" "$config" </dev/null >>"$log" 2>&1 &
-i=0
-while [ $i -lt 100 ]; do
-    "$binary" --config "$config" connect </dev/null >/dev/null 2>&1 && exit 0
-    sleep 0.1
-    [ $i -lt 5 ] || ours || break
-    i=$((i + 1))
-done
-tail -c "+$((old + 1))" "$log" | tail -n 20 >&2
-exit 1"#,
-        stop = stop(layout),
-        config = quote(&layout.config),
-        log = quote(&layout.log),
-    )
 }
 
 #[cfg(test)]

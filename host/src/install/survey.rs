@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{InstallError, Layout, Mode};
+use super::{InstallError, Layout, Mode, process};
 use crate::transport::{RemoteCommand, Transport, run};
 
 /// A device that does not answer such simple questions in this time will not take an agent either.
@@ -77,24 +77,28 @@ systemctl --user show-environment >/dev/null 2>&1 && say user-systemd yes
 
 version() { say "$1.version" "$("$2" --version 2>&1 | head -n 1)"; }
 system=/usr/local/bin/trt-agent
-own=$HOME/.local/bin/trt-agent
+binary=$HOME/.local/bin/trt-agent
+config=$HOME/.config/trt-agent/config.yaml
 [ ! -e "$system" ] || version system "$system"
 [ ! -e /etc/trt-agent/config.yaml ] || say system.configured yes
 systemctl is-active --quiet trt-agent 2>/dev/null && say system.running yes
-if [ -e "$own" ]; then
-    if [ -e "$HOME/.config/systemd/user/trt-agent.service" ]; then version user "$own"; else version no-service "$own"; fi
-fi
-if [ -e "$HOME/.config/trt-agent/config.yaml" ]; then say user.configured yes; say no-service.configured yes; fi
-systemctl --user is-active --quiet trt-agent 2>/dev/null && say user.running yes
-pid=$(cat "$HOME/.local/share/trt-agent/agent.pid" 2>/dev/null)
-case "$([ -z "$pid" ] || readlink "/proc/$pid/exe")" in "$own" | "$own (deleted)") say no-service.running yes ;; esac
+if [ -e "$config" ]; then say user.configured yes; say no-service.configured yes; fi
+unit=$HOME/.config/systemd/user/trt-agent.service
+[ ! -e "$unit" ] || [ ! -e "$binary" ] || version user "$binary"
+# The user's service has the same process, and cannot run at the same time.
+if systemctl --user is-active --quiet trt-agent 2>/dev/null; then say user.running yes
+elif [ -n "$(daemons)" ]; then
+    say no-service.running yes
+    # It outlives its program if that was removed.
+    if [ -e "$binary" ]; then version no-service "$binary"; else say no-service.version 'unknown version'; fi
+elif [ -e "$binary" ] && [ ! -e "$unit" ]; then version no-service "$binary"; fi
 exit 0
 "#;
 
 impl Survey {
     /// Asks the device.
     pub fn take(transport: &mut dyn Transport) -> Result<Self, InstallError> {
-        let command = RemoteCommand::script(SCRIPT).limit(LIMIT);
+        let command = RemoteCommand::script(&format!("{}{SCRIPT}", process::FIND)).limit(LIMIT);
         let output = run(transport, &command)?;
         let said = String::from_utf8_lossy(&output.stdout);
         Self::parse(&said).map_err(|missing| {

@@ -176,7 +176,11 @@ impl TransportError {
     /// What the user can do about it: the command, flag, key or file that mends it.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::NameUnresolved { .. } => "check `host` in the fleet file; an IP address works too".into(),
+            Self::NameUnresolved { .. } => {
+                "check `host` in the fleet file; an IP address works too. `~/.ssh/config` is not read: an alias of it \
+                 needs its `HostName` as `host` there, and `user`, `port` and `identity` likewise"
+                    .into()
+            }
             Self::Refused { port, .. } => format!(
                 "is the SSH server running? on the device: `sudo systemctl enable --now ssh`; another port than {port} \
                  goes into `port` in the fleet file"
@@ -305,7 +309,7 @@ mod tests {
         let recorded = RecordedKey { file: file(), line, kind: kind(), fingerprint: fingerprint() };
         let key = |source| E::KeyFile { file: file(), source };
         let cases = [
-            (E::NameUnresolved { host: host(), source: io() }, "`host`"),
+            (E::NameUnresolved { host: host(), source: io() }, "`~/.ssh/config` is not read"),
             (E::Refused { host: host(), port: 22, source: io() }, "`port`"),
             (E::NoRoute { host: host(), port: 22, source: io() }, "`host`"),
             (E::Dial { host: host(), port: 22, source: io() }, "`host`"),

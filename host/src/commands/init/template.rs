@@ -143,7 +143,7 @@ impl Template {
         )?;
         if self.devices.is_empty() {
             f.write_str(
-                "  jetson-nano: {}   # reached by SSH under this name\n  # jetson-orin:\n  #   host: 192.168.7.31\n  \
+                "  jetson-nano: {}   # this is its host name, too\n  # jetson-orin:\n  #   host: 192.168.7.31\n  \
                  #   user: ada\n  #   labels: {site: lab}\n",
             )?;
         }

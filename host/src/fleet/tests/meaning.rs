@@ -206,7 +206,8 @@ fn findings_are_files_that_are_missing_and_parts_that_do_nothing() {
     let fleet = load(
         "models:\n  a: {onnx: /none/a.onnx, precision: fp16, calibration: {table: /none/t}}\n  \
          b: {onnx: /none/b.onnx, precision: int8, calibration: {images: /none/p, preprocess: yolo}}\n\
-         devices: {d: {models: [a], identity: /none/key}, e: {models: []}}\ngroups: {g: []}\n",
+         devices: {d: {models: [a], identity: /none/key, known-hosts: /none/hosts}, e: {models: [], known-hosts: /}}\n\
+         groups: {g: []}\n",
     )
     .unwrap();
     let findings: Vec<_> = fleet.findings().iter().map(ToString::to_string).collect();
@@ -229,8 +230,12 @@ fn findings_are_files_that_are_missing_and_parts_that_do_nothing() {
           hint: add it to the `models` of a device, or remove it
         error: devices.d.identity: there is no such file: /none/key
           hint: paths are relative to the fleet file, absolute, or start with `~/`
+        warning: devices.d.known-hosts: there is no such file yet: /none/hosts
+          hint: `--accept-new` makes it when a device is reached for the first time
         warning: devices.e.models: the device gets no model
           hint: name models, or remove `models` so that it gets all
+        error: devices.e.known-hosts: there is no such file: /
+          hint: paths are relative to the fleet file, absolute, or start with `~/`
         warning: groups.g: the group is empty
           hint: name devices, or remove it
         "#);

@@ -9,7 +9,7 @@ is TensorRT-RTX in place of the Jetson's TensorRT."
 SSHD=/usr/sbin/sshd # sshd starts itself again for every connection and wants an absolute path
 
 sshd_pid() { pid_of "$DIR/sshd.pid" "$(readlink -f $SSHD)"; }
-agent_pid() { pid_of "$DIR/home/.local/share/trt-agent/agent.pid" "$DIR/home/.local/bin/trt-agent"; }
+agent_pid() { pid_of "$DIR/home/.local/share/trt-agent/agent.pid" "$(readlink -f "$DIR/home/.local/bin/trt-agent")"; }
 
 prepare() {
     [ -x "$SSHD" ] || die "no $SSHD; install it with: apt-get install openssh-server"

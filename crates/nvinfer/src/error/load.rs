@@ -25,7 +25,7 @@ impl fmt::Display for Attempt {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// No library of any name was there.
-    #[error("no TensorRT library found{}", list(tried))]
+    #[error("no TensorRT library found{}", sought(tried))]
     NotFound {
         /// Every name, in the order of the search.
         tried: Vec<Attempt>,
@@ -55,7 +55,7 @@ pub enum LoadError {
         expected: &'static str,
     },
     /// TensorRT is there without its ONNX parser.
-    #[error("TensorRT library `{}` has no ONNX parser beside it{}", library.display(), list(tried))]
+    #[error("TensorRT library `{}` has no ONNX parser beside it{}", library.display(), sought(tried))]
     NoParser {
         /// The library that was found.
         library: PathBuf,
@@ -95,7 +95,7 @@ pub enum LoadError {
         library: PathBuf,
     },
     /// TensorRT is there without the library of its own plugins.
-    #[error("TensorRT library `{}` has no plugin library beside it{}", library.display(), list(tried))]
+    #[error("TensorRT library `{}` has no plugin library beside it{}", library.display(), sought(tried))]
     NoPlugins {
         /// The library that was found.
         library: PathBuf,
@@ -187,6 +187,22 @@ impl LoadError {
     }
 }
 
+/// `: none of a, b in folder`: each name once, since one reason is that of all, mostly: there is no such file.
+fn sought(tried: &[Attempt]) -> String {
+    let Some(first) = tried.first() else { return String::new() };
+    let folder = first.name.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.filter(|_| tried.len() > 1);
+    let is_of_one =
+        folder.is_some_and(|folder| tried.iter().all(|other| other.name.parent() == Some(folder)));
+    let name = |attempt: &Attempt| match attempt.name.file_name() {
+        Some(name) if is_of_one => format!("`{}`", name.to_string_lossy()),
+        _ => format!("`{}`", attempt.name.display()),
+    };
+    let names = tried.iter().map(name).collect::<Vec<_>>().join(", ");
+    let place = folder.filter(|_| is_of_one).map(|folder| format!(" in {}", folder.display()));
+    format!(": there is no {names}{}", place.unwrap_or_default())
+}
+
 /// `12.0.0 (120000)`, or the number alone.
 fn named(number: i32) -> String {
     match Version::decode(number) {
@@ -225,6 +241,24 @@ mod tests {
             assert!(error.to_string().contains("/lib/libnvinfer.so.10"), "{error}");
             assert!(error.hint().is_some(), "{error}");
         }
+    }
+
+    #[test]
+    fn what_was_sought_is_named_once_and_its_folder_too() {
+        let text = |names: &[&str]| {
+            let attempt = |name: &&str| Attempt {
+                name: name.into(),
+                reason: format!("{name}: cannot open shared object file: No such file or directory"),
+            };
+            LoadError::NotFound { tried: names.iter().map(attempt).collect() }.to_string()
+        };
+        let start = "no TensorRT library found: there is no ";
+        assert_eq!(text(&["a.so.10", "a.so.8"]), format!("{start}`a.so.10`, `a.so.8`"));
+        assert_eq!(
+            text(&["/opt/trt/a.so.10", "/opt/trt/a.so.8"]),
+            format!("{start}`a.so.10`, `a.so.8` in /opt/trt")
+        );
+        assert_eq!(text(&["/opt/a.so.10", "a.so.10"]), format!("{start}`/opt/a.so.10`, `a.so.10`"));
     }
 
     #[test]

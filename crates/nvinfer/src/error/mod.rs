@@ -228,6 +228,10 @@ impl Error {
                     .into()
             }
             Error::EmptyModel => "export the model again: it is empty or cut off".into(),
+            Error::Rejected { method: "VBuilderConfig::setComputeCapability", .. } => {
+                "set `build-for` in the agent's configuration to a GPU that this TensorRT-RTX builds for"
+                    .into()
+            }
             Error::Rejected { .. } => {
                 "see TensorRT's log, and check the shapes and the workspace of the model".into()
             }
@@ -298,6 +302,9 @@ mod tests {
         for error in of_users {
             assert!(error.hint().is_some(), "{error}");
         }
+        let method = "VBuilderConfig::setComputeCapability";
+        let rejected = Error::Rejected { method, value: "87".into(), recorded: vec![] };
+        assert!(rejected.hint().unwrap().contains("`build-for`"));
         assert_eq!(Error::Cancelled.hint(), None);
         assert_eq!(Error::Foreign { what: "config" }.hint(), None);
         assert_eq!(Error::Memory { name: "x".into(), needed: 2, given: 1 }.hint(), None);

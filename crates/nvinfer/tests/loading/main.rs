@@ -17,9 +17,9 @@ fn a_missing_library_is_reported_with_every_name_tried() {
     let error = open(&dir);
     let text = error.to_string();
     for name in ["libnvinfer.so.11", "libnvinfer.so.10", "libnvinfer.so.8", "libtensorrt_rtx.so.1"] {
-        assert!(text.contains(&format!("`{}` (", dir.join(name).display())), "{text}");
+        assert_eq!(text.matches(name).count(), 1, "{text}");
     }
-    assert!(text.contains("No such file"), "{text}");
+    assert!(text.ends_with(&format!(" in {}", dir.display())), "{text}");
 }
 
 #[test]

@@ -11,6 +11,13 @@ const OLDEST: [u32; 3] = [8, 0, 0];
 /// The first release with `setBuilderOptimizationLevel`.
 const FIRST_WITH_LEVELS: [u32; 3] = [8, 6, 0];
 
+/// The GPUs that TensorRT-RTX builds for without having one (`NvInferRTX.h`, `ComputeCapability`).
+pub(crate) fn rtx_gpus(version: [u32; 3]) -> &'static [[u32; 2]] {
+    const FIRST_WITH_12_1: [u32; 3] = [1, 5, 0];
+    const GPUS: [[u32; 2]; 6] = [[7, 5], [8, 0], [8, 6], [8, 9], [12, 0], [12, 1]];
+    if version < FIRST_WITH_12_1 { &GPUS[..5] } else { &GPUS }
+}
+
 /// The highest optimization level there is.
 pub(crate) const HIGHEST_LEVEL: u8 = 5;
 

@@ -27,6 +27,16 @@ pub enum PlanError {
         /// The library found.
         tensorrt: String,
     },
+    /// `build-for` with a GPU that TensorRT-RTX does not build for.
+    #[error("{tensorrt} builds no engines for GPUs of compute capability {}", dotted(*asked))]
+    NotBuiltFor {
+        /// The library found.
+        tensorrt: String,
+        /// What `build-for` says.
+        asked: [u32; 2],
+        /// What it may say.
+        offered: &'static [[u32; 2]],
+    },
     /// A QAT model with a precision other than INT8.
     #[error("the ONNX holds Q/DQ nodes, which make INT8 engines, but `precision` is `{asked}`")]
     QdqNeedsInt8 {
@@ -161,11 +171,11 @@ pub enum PlanError {
         dims: Dims,
     },
     /// A shape that contradicts the model.
-    #[error("the {which} shape {shape:?} of input `{name}` does not fit the model's {dims:?}")]
+    #[error("the {which}shape {shape:?} of input `{name}` does not fit the model's {dims:?}")]
     ShapeMismatch {
         /// The input.
         name: String,
-        /// `min`, `opt` or `max`.
+        /// `min `, `opt ` or `max `; nothing if one shape was given for all.
         which: &'static str,
         /// The shape in the fleet file.
         shape: Dims,
@@ -235,6 +245,10 @@ impl PlanError {
             Self::CannotCrossBuild { .. } => {
                 "check the CUDA driver on the device, and remove `build-for` from the agent's configuration".into()
             }
+            Self::NotBuiltFor { offered, .. } => format!(
+                "set `build-for` in the agent's configuration to one of: {}",
+                offered.iter().map(|offered| format!("\"{}\"", dotted(*offered))).collect::<Vec<_>>().join(", ")
+            ),
             Self::QdqNeedsInt8 { .. } => "set `precision: int8`, or export the model without Q/DQ nodes".into(),
             Self::NoInt8 { newer_rtx: true, .. } => {
                 "set `precision: fp16`, or `on-unsupported: fp16` to have it built only where INT8 cannot be; or install \
@@ -310,6 +324,11 @@ impl PlanError {
             Self::ShapeOrder { .. } => "make every dimension of min <= opt <= max".into(),
         })
     }
+}
+
+/// A compute capability as NVIDIA writes it.
+fn dotted([major, minor]: [u32; 2]) -> String {
+    format!("{major}.{minor}")
 }
 
 /// A model is built alike on all devices that get it.

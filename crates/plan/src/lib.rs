@@ -106,6 +106,15 @@ pub fn builder(device: &DeviceFacts) -> Result<Backend, PlanError> {
     backend::choose(BackendChoice::Auto, usable(device)?, device, &mut Vec::new())
 }
 
+/// The GPU that engines are built for where no driver answers, as `build-for` of the agent's configuration says it; `None`
+/// where one does, or where nothing is known of a GPU or a TensorRT. What `doctor` asks, too.
+pub fn build_for(device: &DeviceFacts) -> Result<Option<[u32; 2]>, PlanError> {
+    match (&device.tensorrt, &device.gpu) {
+        (Ok(tensorrt), Ok(gpu)) => compute_capability(tensorrt, gpu, &mut Vec::new()),
+        _ => Ok(None),
+    }
+}
+
 fn usable(device: &DeviceFacts) -> Result<&TensorRt, PlanError> {
     let none =
         |reason: &String| PlanError::NoTensorRt { reason: reason.clone(), runtime: device.runtime.clone() };
@@ -121,7 +130,11 @@ fn compute_capability(
     match (gpu.source, tensorrt.product) {
         (GpuSource::Driver, _) => Ok(None),
         (GpuSource::Configuration, TensorRtProduct::Rtx) => {
-            let [major, minor] = gpu.compute_capability;
+            let (asked, offered) = (gpu.compute_capability, backend::rtx_gpus(tensorrt.version));
+            if !offered.contains(&asked) {
+                return Err(PlanError::NotBuiltFor { tensorrt: tensorrt.to_string(), asked, offered });
+            }
+            let [major, minor] = asked;
             decisions.push(Decision {
                 what: format!("the engine is built for compute capability {major}.{minor}"),
                 because: "the agent's configuration says so in `build-for`".into(),

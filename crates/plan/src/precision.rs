@@ -1,8 +1,8 @@
 //! The precision, where INT8 scales come from, and what everything else runs in.
 
 use trt_wire::{
-    Backend, BuildSpec, CalibratorClass, Decision, Gpu, ModelSummary, OnUnsupported, Precision, QuantMode,
-    TensorRt, TensorRtProduct,
+    Backend, BuildSpec, CalibratorClass, Decision, Gpu, GpuSource, ModelSummary, OnUnsupported, Precision,
+    QuantMode, TensorRt, TensorRtProduct,
 };
 
 use crate::PlanError;
@@ -104,8 +104,12 @@ impl Question<'_> {
     fn no_int8(&self) -> Option<String> {
         let [major, minor] = self.gpu.compute_capability;
         if !has_fast_int8([major, minor]) {
-            let gpu = &self.gpu.name;
-            return Some(format!("{gpu} (compute capability {major}.{minor}) has no INT8 instructions"));
+            let gpu = match self.gpu.source {
+                GpuSource::Driver => format!("{} (compute capability {major}.{minor})", self.gpu.name),
+                // Nobody knows its name.
+                GpuSource::Configuration => format!("a GPU of compute capability {major}.{minor}"),
+            };
+            return Some(format!("{gpu} has no INT8 instructions"));
         }
         let tensorrt = self.tensorrt;
         self.is_old_rtx().then(|| format!("{tensorrt} ends in an error of its own on INT8, which 1.7 builds"))

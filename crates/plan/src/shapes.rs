@@ -36,13 +36,14 @@ pub(crate) fn profile(
 }
 
 fn checked<'a>(input: &TensorInfo, range: &'a ShapeRange) -> Result<&'a ShapeRange, PlanError> {
-    for (which, shape) in [("min", &range.min), ("opt", &range.opt), ("max", &range.max)] {
+    let is_one = range.min == range.opt && range.opt == range.max;
+    for (which, shape) in [("min ", &range.min), ("opt ", &range.opt), ("max ", &range.max)] {
         let fits = shape.len() == input.dims.len()
             && shape.iter().zip(&input.dims).all(|(&asked, &dim)| asked >= 1 && (dim < 0 || dim == asked));
         if !fits {
             return Err(PlanError::ShapeMismatch {
                 name: input.name.clone(),
-                which,
+                which: if is_one { "" } else { which },
                 shape: shape.clone(),
                 dims: input.dims.clone(),
             });

@@ -48,11 +48,14 @@ fn gpu(config: &Config, facts: &DeviceFacts) -> Finding {
             let driver = driver.unwrap_or_default();
             good(CHECK, format!("{}, compute capability {major}.{minor}{driver}", gpu.name))
         }
-        GpuSource::Configuration => advice(
-            CHECK,
-            format!("no driver answers; engines are built for compute capability {major}.{minor}"),
-            "such engines are never tried here; remove `build-for` from the agent's configuration where there is a GPU",
-        ),
+        GpuSource::Configuration => match trt_plan::build_for(facts) {
+            Err(error) => problem(CHECK, error.to_string(), error.hint().unwrap_or_default()),
+            Ok(_) => advice(
+                CHECK,
+                format!("no driver answers; engines are built for compute capability {major}.{minor}"),
+                "such engines are never tried here; remove `build-for` from the agent's configuration where there is a GPU",
+            ),
+        },
     }
 }
 

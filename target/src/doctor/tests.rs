@@ -88,6 +88,27 @@ fn a_tensorrt_that_this_agent_does_not_know_needs_trtexec() {
     assert!(found.iter().all(|finding| finding.check != "trtexec"), "it is said once");
 }
 
+#[test]
+fn a_gpu_to_build_for_must_be_one_that_this_tensorrt_builds_for() {
+    use trt_wire::{GpuSource, TensorRtProduct};
+    for (product, gpu, health, words) in [
+        (TensorRtProduct::Rtx, [8, 6], Health::Advice, "no driver answers"),
+        (TensorRtProduct::Rtx, [8, 7], Health::Problem, "compute capability 8.7"),
+        (TensorRtProduct::TensorRt, [8, 6], Health::Problem, "only for the GPU it runs on"),
+    ] {
+        let found = of("orin-nano", |_, facts| {
+            let tensorrt = facts.tensorrt.as_mut().unwrap();
+            (tensorrt.product, tensorrt.version) = (product, [1, 7, 1]);
+            let found = facts.gpu.as_mut().unwrap();
+            (found.compute_capability, found.source) = (gpu, GpuSource::Configuration);
+        });
+        let finding = finding(&found, "gpu");
+        assert_eq!(finding.health, health, "{finding:?}");
+        assert!(finding.message.contains(words), "{finding:?}");
+        assert!(finding.hint.as_ref().unwrap().contains("`build-for`"), "{finding:?}");
+    }
+}
+
 /// The place that is configured is to be mended, not JetPack's.
 #[test]
 fn hints_about_tensorrt_and_gpu_speak_of_what_is_configured() {

@@ -27,6 +27,7 @@ fn every_refusal_says_what_would_mend_it() {
         PlanError::NoGpu { reason: String::new(), runtime: None },
         PlanError::NoGpu { reason: String::new(), runtime: runtime() },
         PlanError::CannotCrossBuild { tensorrt: String::new() },
+        PlanError::NotBuiltFor { tensorrt: String::new(), asked: [8, 7], offered: &[[8, 6]] },
         PlanError::QdqNeedsInt8 { asked: Precision::Fp32 },
         no_int8(false, false),
         no_int8(true, false),

@@ -58,6 +58,39 @@ fn a_gpu_from_the_configuration_serves_rtx_only() {
 }
 
 #[test]
+fn rtx_builds_for_the_gpus_that_it_knows_only() {
+    let asked = spec(Precision::Fp32, OnUnsupported::Fail);
+    for (tensorrt, gpu, is_known) in [
+        ("RTX 1.3.0", [7, 5], true),
+        ("RTX 1.4.0", [12, 1], false),
+        ("RTX 1.5.0", [12, 1], true),
+        ("RTX 1.7.1", [8, 7], false),
+        ("RTX 1.7.1", [5, 3], false),
+    ] {
+        let mut device = device(tensorrt, gpu);
+        device.gpu.as_mut().unwrap().source = GpuSource::Configuration;
+        let planned = plan(&model(false, &[1]), None, &asked, &device);
+        assert_eq!(planned.is_ok(), is_known, "{tensorrt} {gpu:?}");
+        assert_eq!(build_for(&device).is_ok(), is_known, "{tensorrt} {gpu:?}");
+        if let Err(error) = planned {
+            assert!(
+                error.hint().unwrap().contains("`build-for`") && error.hint().unwrap().contains("\"8.6\"")
+            );
+        }
+    }
+}
+
+#[test]
+fn one_shape_for_all_is_not_called_the_smallest() {
+    let shape = vec![3, 224, 224];
+    let range = ShapeRange { min: shape.clone(), opt: shape.clone(), max: shape };
+    let mut asked = spec(Precision::Fp32, OnUnsupported::Fail);
+    asked.shapes.insert("images".into(), range);
+    let error = plan(&model(false, &[1, 3, 8, 8]), None, &asked, &device("RTX 1.7.1", [8, 6])).unwrap_err();
+    assert!(error.to_string().starts_with("the shape [3, 224, 224] of input"), "{error}");
+}
+
+#[test]
 fn shapes_are_checked_against_the_model() {
     let range = |min: &[i64], opt: &[i64], max: &[i64]| ShapeRange {
         min: min.into(),
@@ -72,10 +105,10 @@ fn shapes_are_checked_against_the_model() {
     let fixed = range(&[1, 3, 8, 8], &[1, 3, 8, 8], &[1, 3, 8, 8]);
     assert_eq!(with("images", fixed.clone()).unwrap().shapes["images"], fixed);
     assert!(matches!(with("imges", fixed), Err(PlanError::UnknownInput { .. })));
-    let wrong_rank = range(&[1, 3, 8], &[1, 3, 8], &[1, 3, 8]);
-    assert!(matches!(with("images", wrong_rank), Err(PlanError::ShapeMismatch { which: "min", .. })));
+    let wrong_rank = range(&[1, 3, 8], &[1, 3, 8], &[2, 3, 8]);
+    assert!(matches!(with("images", wrong_rank), Err(PlanError::ShapeMismatch { which: "min ", .. })));
     let wrong_channels = range(&[1, 3, 8, 8], &[1, 4, 8, 8], &[1, 3, 8, 8]);
-    assert!(matches!(with("images", wrong_channels), Err(PlanError::ShapeMismatch { which: "opt", .. })));
+    assert!(matches!(with("images", wrong_channels), Err(PlanError::ShapeMismatch { which: "opt ", .. })));
     let unordered = range(&[2, 3, 8, 8], &[1, 3, 8, 8], &[4, 3, 8, 8]);
     assert!(matches!(with("images", unordered), Err(PlanError::ShapeOrder { .. })));
     let asked = spec(Precision::Fp32, OnUnsupported::Fail);

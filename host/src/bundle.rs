@@ -104,9 +104,7 @@ pub fn check(model: &Model, onnx: &Onnx) -> Result<(), BundleError> {
 
 /// The activations that the fleet file keeps in higher precision.
 fn own_keep(model: &Model, onnx: &Onnx) -> Result<BTreeSet<String>, BundleError> {
-    let activations = onnx.activations();
-    let kept =
-        keep::resolve(&model.build.keep, activations.iter().map(|activation| activation.name.as_str()));
+    let kept = keep::resolve(&model.build.keep, onnx);
     let kept = kept.map_err(|source| BundleError::Keep { model: model.name.clone(), source })?;
     Ok(kept.into_iter().collect())
 }

@@ -111,6 +111,23 @@ fn wrong_fleet_files_are_located() {
 }
 
 #[test]
+fn a_keep_that_cannot_be_meant_is_refused_before_anything_is_done() {
+    let device = Device::start();
+    let host = host_with("", &device);
+    host.write("net.onnx", models::convolutions(16, 8, 2));
+    for (keep, words) in
+        [("*", "nothing is left"), ("conv1_node", "names a node"), ("conv7", "names nothing")]
+    {
+        host.fleet(&format!("{NET}    keep: [\"{keep}\"]\n"), &device);
+        let shown = host.run(&["fleet", "validate"]);
+        assert_eq!((shown.code, shown.stdout.matches(words).count()), (6, 1), "{}", shown.stdout);
+        for verb in [&["push", "here", "--dry-run"][..], &["push", "here"]] {
+            host.run(verb).fails(3, &["`keep`", words]);
+        }
+    }
+}
+
+#[test]
 fn a_dynamic_input_without_a_shape_and_a_shape_that_does_not_fit_are_refused() {
     require_rtx!();
     let device = Device::start();

@@ -200,6 +200,12 @@ impl Model {
         graph::activations(self.graph(), &self.proto.functions)
     }
 
+    /// What the node of that name computes: the names of its outputs; `None` if the graph has no such node.
+    pub fn outputs_of_node(&self, name: &str) -> Option<Vec<String>> {
+        let node = self.graph().node.iter().find(|node| node.name.as_deref() == Some(name))?;
+        Some(node.outputs().map(str::to_owned).collect())
+    }
+
     /// The names of the tensors that the graph stores (initializers, sparse ones included).
     ///
     /// TensorRT 10 and later write `<name>_output` of those into calibration tables.

@@ -115,6 +115,9 @@ pub enum SourceError {
     /// The backend has not got an operator, or not this form of it.
     #[error("the calibration backend cannot run {}: {reason}", node.as_deref().unwrap_or("a node of the model"))]
     Unsupported { node: Option<String>, reason: String },
+    /// The backend has not got an operator that is none of ONNX itself.
+    #[error("the calibration backend cannot run {node}: {reason}")]
+    Foreign { node: String, domain: String, reason: String },
     /// The backend cannot load the model.
     #[error("the calibration backend cannot load the model{}: {reason}", at(node))]
     Load { node: Option<String>, reason: String },
@@ -249,6 +252,12 @@ impl SourceError {
     /// What mends it.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
+            Self::Foreign { domain, .. } => {
+                return Some(format!(
+                    "operators of `{domain}` are plugins, which only the device has: bring a table made elsewhere \
+                     (`calibration: {{table: FILE}}`), and name the plugin's library under `plugins`"
+                ));
+            }
             Self::Unsupported { .. } => {
                 "the embedded backend has not got this operator: simplify the model (`onnxslim in.onnx out.onnx`), or \
                  calibrate elsewhere and give the file as `table:`"
@@ -289,8 +298,10 @@ mod tests {
             CalibrateError::UnknownInput { input: text(), known: text() },
             CalibrateError::Preprocess { input: text(), source: no_size() },
             CalibrateError::Channels { input: text(), model: 4, preprocess: 3 },
-            CalibrateError::Keep(KeepError { pattern: text(), near: vec![] }),
-            CalibrateError::Keep(KeepError { pattern: text(), near: vec![text()] }),
+            CalibrateError::Keep(KeepError::Unknown { pattern: text(), near: vec![] }),
+            CalibrateError::Keep(KeepError::Unknown { pattern: text(), near: vec![text()] }),
+            CalibrateError::Keep(KeepError::Node { node: text(), outputs: vec![text()] }),
+            CalibrateError::Keep(KeepError::Everything),
             CalibrateError::NoActivation,
             CalibrateError::Images(ImagesError::NotFound { path: path() }),
             CalibrateError::Read { path: path(), source: denied() },
@@ -310,6 +321,7 @@ mod tests {
         all.extend(
             [
                 SourceError::Unsupported { node: None, reason: text() },
+                SourceError::Foreign { node: text(), domain: text(), reason: text() },
                 SourceError::Load { node: None, reason: text() },
                 SourceError::ExternalData { path: path(), source: denied() },
                 SourceError::Run { node: Some(text()), reason: text() },

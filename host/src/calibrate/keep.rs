@@ -2,23 +2,39 @@
 
 use std::collections::BTreeSet;
 
+use trt_onnx::Model;
+
 use crate::fleet::nearest;
 
-/// A name or a pattern that fits none of the model's activations.
+/// A `keep` that cannot be meant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`keep` names nothing that the model computes: `{pattern}`")]
-pub struct KeepError {
-    /// What was written.
-    pub pattern: String,
-    /// The activations that may have been meant.
-    pub near: Vec<String>,
+pub enum KeepError {
+    /// A name or a pattern that fits none of the model's activations.
+    #[error("`keep` names nothing that the model computes: `{pattern}`")]
+    Unknown {
+        /// What was written.
+        pattern: String,
+        /// The activations that may have been meant.
+        near: Vec<String>,
+    },
+    /// A node's name, which is not that of what it computes.
+    #[error("`keep` names a node, not what it computes: `{node}`")]
+    Node {
+        /// What was written.
+        node: String,
+        /// The names of its outputs.
+        outputs: Vec<String>,
+    },
+    /// All of the model's activations.
+    #[error("`keep` names everything that the model computes, and nothing is left for the lower precision")]
+    Everything,
 }
 
 /// How many names a hint holds.
 const SHOWN: usize = 3;
 
 impl KeepError {
-    fn new(pattern: &str, names: &[&str]) -> Self {
+    fn unknown(pattern: &str, names: &[&str]) -> Self {
         let mut rest: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut near = Vec::new();
         while near.len() < SHOWN
@@ -27,41 +43,74 @@ impl KeepError {
             rest.retain(|name| *name != found);
             near.push(found);
         }
-        Self { pattern: pattern.to_owned(), near }
+        Self::Unknown { pattern: pattern.to_owned(), near }
     }
 
     /// What mends it.
     pub fn hint(&self) -> Option<String> {
-        let meant = self.near.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ");
-        Some(match self.near[..] {
-            [] => "names are those of ONNX values, as in a calibration table (`trt-deploy table show`); `*` stands for \
-                   any text"
-                .to_owned(),
-            _ => format!("did you mean {meant}? `*` stands for any text"),
+        Some(match self {
+            Self::Unknown { near, .. } if near.is_empty() => {
+                "names are those of ONNX values, as in a calibration table (`trt-deploy table show`); `*` stands for \
+                 any text"
+                    .to_owned()
+            }
+            Self::Unknown { near, .. } => {
+                format!("did you mean {}? `*` stands for any text", quoted(near, " or "))
+            }
+            Self::Node { node, outputs } => match outputs.len() {
+                1 => format!("`{node}` is a node; its output is {}", quoted(outputs, "")),
+                _ => format!("`{node}` is a node; its outputs are {}", quoted(outputs, " and ")),
+            },
+            Self::Everything => {
+                "name in `keep` only what loses too much, or set `precision: fp32` and remove `keep`".to_owned()
+            }
         })
     }
+}
+
+fn quoted(names: &[String], between: &str) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(between)
+}
+
+/// The activations of the model that the patterns fit, as [`fitting`] says.
+///
+/// # Errors
+/// [`KeepError`], for the first pattern if it is about one.
+pub fn resolve(patterns: &[String], model: &Model) -> Result<Vec<String>, KeepError> {
+    if patterns.is_empty() {
+        return Ok(Vec::new());
+    }
+    let activations = model.activations();
+    let kept = fitting(patterns, activations.iter().map(|activation| activation.name.as_str()));
+    kept.map_err(|error| match error {
+        KeepError::Unknown { pattern, near } => match model.outputs_of_node(&pattern) {
+            Some(outputs) => KeepError::Node { node: pattern, outputs },
+            None => KeepError::Unknown { pattern, near },
+        },
+        other => other,
+    })
 }
 
 /// The activations that the patterns fit, sorted, each once. A pattern is a name in which `*` stands for any text; no
 /// other character is special, since names hold brackets, dots and slashes.
 ///
 /// # Errors
-/// [`KeepError`] for the first pattern that fits no activation.
-pub fn resolve<'a>(
+/// [`KeepError::Unknown`] for the first pattern that fits no activation, [`KeepError::Everything`] if nothing is left.
+fn fitting<'a>(
     patterns: &[String],
     activations: impl IntoIterator<Item = &'a str>,
 ) -> Result<Vec<String>, KeepError> {
-    if patterns.is_empty() {
-        return Ok(Vec::new());
-    }
     let names: Vec<&str> = activations.into_iter().collect();
     let mut kept = BTreeSet::new();
     for pattern in patterns {
         let fitting: Vec<_> = names.iter().filter(|name| fits(pattern, name)).collect();
         if fitting.is_empty() {
-            return Err(KeepError::new(pattern, &names));
+            return Err(KeepError::unknown(pattern, &names));
         }
         kept.extend(fitting.into_iter().map(|&name| name.to_owned()));
+    }
+    if kept.len() == names.iter().collect::<BTreeSet<_>>().len() {
+        return Err(KeepError::Everything);
     }
     Ok(kept.into_iter().collect())
 }
@@ -109,14 +158,14 @@ mod tests {
     fn patterns_become_names_each_once_and_sorted() {
         let names = ["images", "head/b", "head/a", "output"];
         let keep = |patterns: &[&str]| {
-            resolve(&patterns.iter().map(|&pattern| pattern.to_owned()).collect::<Vec<_>>(), names)
+            fitting(&patterns.iter().map(|&pattern| pattern.to_owned()).collect::<Vec<_>>(), names)
         };
-        assert_eq!(keep(&[]).unwrap(), [""; 0]);
         assert_eq!(keep(&["head/*", "images", "*a"]).unwrap(), ["head/a", "head/b", "images"]);
         let error = keep(&["images", "haed/a"]).unwrap_err();
         assert_eq!(error.to_string(), "`keep` names nothing that the model computes: `haed/a`");
-        assert_eq!(error.near[0], "head/a");
         assert!(error.hint().unwrap().starts_with("did you mean `head/a`"));
+        assert_eq!(keep(&["head/*", "*s", "output"]), Err(KeepError::Everything));
+        assert_eq!(keep(&["*"]), Err(KeepError::Everything));
         assert!(keep(&["*zzzz*"]).unwrap_err().hint().unwrap().contains("table show"));
     }
 }

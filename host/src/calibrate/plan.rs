@@ -92,7 +92,7 @@ impl Plan {
         if activations.len() < 2 {
             return Err(CalibrateError::NoActivation);
         }
-        let keep = keep::resolve(&job.keep, activations.iter().map(String::as_str))?;
+        let keep = keep::resolve(&job.keep, &onnx)?;
         let external = onnx.external_files();
         let model = ModelSource {
             file: job.onnx.file_name().unwrap_or_default().to_string_lossy().into_owned(),

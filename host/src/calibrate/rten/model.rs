@@ -88,7 +88,14 @@ fn forget_shapes(proto: &mut ModelProto) {
 /// call nodes like their outputs. And nodes need no name in ONNX, while an error should always have one.
 pub(super) struct NodeNames {
     prefix: String,
-    shown: Vec<String>,
+    shown: Vec<Shown>,
+}
+
+/// A node as its user knows it.
+struct Shown {
+    name: String,
+    /// Where its operator comes from, if it is none of ONNX itself.
+    domain: Option<String>,
 }
 
 impl NodeNames {
@@ -109,7 +116,8 @@ impl NodeNames {
     fn rename(&mut self, graph: &mut GraphProto) {
         for (index, node) in graph.node.iter_mut().enumerate() {
             let name = format!("{}{}", self.prefix, self.shown.len());
-            self.shown.push(describe(node, index));
+            let domain = node.domain.clone().filter(|domain| !["", "ai.onnx"].contains(&domain.as_str()));
+            self.shown.push(Shown { name: describe(node, index), domain });
             node.name = Some(name);
             let attributes = node.attribute.iter_mut();
             for body in attributes.flat_map(|a| a.g.as_deref_mut().into_iter().chain(&mut a.graphs)) {
@@ -120,8 +128,12 @@ impl NodeNames {
 
     /// The user's name of a node.
     fn show(&self, name: &str) -> Option<String> {
+        self.find(name).map(|shown| shown.name.clone())
+    }
+
+    fn find(&self, name: &str) -> Option<&Shown> {
         let number: usize = name.strip_prefix(&self.prefix)?.parse().ok()?;
-        self.shown.get(number).cloned()
+        self.shown.get(number)
     }
 
     /// Puts the user's names into a message of rten, and takes away what is said beside it.
@@ -139,9 +151,13 @@ impl NodeNames {
     fn load_error(&self, error: &rten::LoadError) -> SourceError {
         let node = error.node().and_then(|name| self.show(name));
         let reason = self.tell(&error.to_string(), error.node());
-        match error.kind() {
-            LoadErrorKind::OperatorInvalid => SourceError::Unsupported { node, reason },
-            _ => SourceError::Load { node, reason },
+        let domain = error.node().and_then(|name| self.find(name)?.domain.clone());
+        match (error.kind(), node, domain) {
+            (LoadErrorKind::OperatorInvalid, Some(node), Some(domain)) => {
+                SourceError::Foreign { node, domain, reason }
+            }
+            (LoadErrorKind::OperatorInvalid, node, _) => SourceError::Unsupported { node, reason },
+            (_, node, _) => SourceError::Load { node, reason },
         }
     }
 

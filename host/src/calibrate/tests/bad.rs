@@ -119,6 +119,34 @@ fn an_operator_that_the_backend_lacks_is_named_with_its_node() {
 }
 
 #[test]
+fn an_operator_of_a_plugin_needs_a_table_made_elsewhere_and_the_plugin() {
+    let mut odd = node("MyNMS", &["x"], &["y"]);
+    (odd.name, odd.domain) = (Some("nms".into()), Some("custom".into()));
+    let error = Bench::new(&model(&[1, 3, 8, 8], vec![odd], vec![]), 1).error();
+    assert!(error.to_string().contains("`nms` (custom.MyNMS)"), "{error}");
+    let hint = error.hint().unwrap();
+    assert!(hint.contains("`calibration: {table: FILE}`") && hint.contains("`plugins`"), "{hint}");
+    assert!(!hint.contains("onnxslim"), "{hint}");
+}
+
+#[test]
+fn a_keep_that_cannot_be_meant_is_refused_with_what_may_be_meant() {
+    let mut sum = node("Relu", &["x"], &["y"]);
+    sum.name = Some("act".into());
+    let mut bench = Bench::new(&model(&[1, 3, 8, 8], vec![sum], vec![]), 1);
+    for (keep, words) in
+        [("*", "set `precision: fp32`"), ("act", "`act` is a node; its output is `y`"), ("z", "table show")]
+    {
+        bench.job.keep = vec![keep.into()];
+        let error = bench.error();
+        assert!(
+            error.to_string().contains("`keep` names") && error.hint().unwrap().contains(words),
+            "{error:?}"
+        );
+    }
+}
+
+#[test]
 fn a_node_that_fails_on_the_images_is_named() {
     let mut sum = node("Add", &["x", "five"], &["y"]);
     sum.name = Some("sum".into());

@@ -29,7 +29,10 @@ pub fn check(fleet: &Fleet, report: &mut Report<'_>) {
         for (index, member) in members.iter().enumerate() {
             let steps = ["groups".into(), Step::Key(name.clone()), index.into()];
             if !fleet.devices.contains_key(member) && !fleet.groups.contains_key(member) {
-                let (kind, name, known) = ("device or group", member.clone(), fleet.target_names());
+                let mut known = fleet.target_names();
+                // A group in itself would be the next mistake.
+                known.retain(|other| other != name);
+                let (kind, name) = ("device or group", member.clone());
                 report.at_value(&steps, |key| Problem::UnknownName { key, kind, name, known });
             } else if !seen.insert(member) {
                 report.at_value(&steps, |key| Problem::Repeated { key, name: member.clone() });

@@ -39,10 +39,8 @@ pub struct ModelFile {
     pub shapes: BTreeMap<String, ShapeRange>,
     #[serde(default, deserialize_with = "value::bytes")]
     pub workspace: Option<u64>,
-    #[serde(default)]
-    pub on_unsupported: OnUnsupported,
-    #[serde(default)]
-    pub other_layers: OtherLayers,
+    pub on_unsupported: Option<OnUnsupported>,
+    pub other_layers: Option<OtherLayers>,
     #[serde(default)]
     pub keep: Vec<String>,
     #[serde(default, deserialize_with = "value::dla")]

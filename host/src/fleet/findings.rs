@@ -5,7 +5,6 @@ use std::fmt;
 use std::path::Path;
 
 use serde::Serialize;
-use trt_wire::Precision;
 
 use super::error::{FleetError, Place};
 use crate::bundle;
@@ -114,9 +113,12 @@ fn model_findings(model: &Model, findings: &mut Vec<Finding>) {
     if exists(&format!("{section}.onnx"), &model.onnx, findings) {
         let looked = bundle::load(&model.onnx).and_then(|onnx| bundle::check(model, &onnx));
         if let Err(error) = looked {
-            let cause =
-                std::error::Error::source(&error).map_or_else(String::new, |cause| format!(": {cause}"));
-            let (message, hint) = (format!("{section}: {error}{cause}"), error.hint());
+            let said = error.to_string();
+            // Some messages quote their cause themselves.
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            let cause = cause.filter(|cause| !said.contains(cause.as_str()));
+            let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+            let (message, hint) = (format!("{section}: {said}{cause}"), error.hint());
             findings.push(Finding { level: Level::Error, at: None, message, hint });
         }
     }
@@ -139,10 +141,23 @@ fn model_findings(model: &Model, findings: &mut Vec<Finding>) {
         }
         None => {}
     }
-    if model.calibration.is_some() && model.build.precision != Precision::Int8 {
-        let message = format!("a model of precision `{}` is not calibrated", model.build.precision);
-        let hint = "set `precision: int8`, or remove `calibration`";
-        findings.push(Finding::new(Level::Warning, &format!("{section}.calibration"), message, hint));
+    let precision = model.build.precision;
+    for key in &model.ignored {
+        let (message, hint) = match *key {
+            "calibration" => (
+                format!("a model of precision `{precision}` is not calibrated"),
+                "set `precision: int8`, or remove `calibration`".to_owned(),
+            ),
+            "keep" => (
+                format!("a model of precision `{precision}` has no lower precision to keep anything out of"),
+                "set `precision: int8` or `fp16`, or remove `keep`".to_owned(),
+            ),
+            other => (
+                format!("it says something about INT8 engines only, and the precision is `{precision}`"),
+                format!("set `precision: int8`, or remove `{other}`"),
+            ),
+        };
+        findings.push(Finding::new(Level::Warning, &format!("{section}.{key}"), message, &hint));
     }
 }
 

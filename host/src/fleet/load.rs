@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use trt_wire::{BuildSpec, ModelName, PluginName, Verification};
+use trt_wire::{BuildSpec, ModelName, PluginName, Precision, Verification};
 
 use super::check;
 use super::error::{FleetError, Place};
@@ -149,14 +149,16 @@ impl Assembly<'_> {
 
     fn model(&mut self, name: ModelName, file: ModelFile) -> Model {
         let steps = ["models".into(), name.as_str().into()];
+        let ignored = ignored(&file);
         Model {
+            ignored,
             onnx: self.path(&step(&steps, "onnx"), &file.onnx),
             build: BuildSpec {
                 precision: file.precision,
                 shapes: file.shapes,
                 workspace: file.workspace,
-                on_unsupported: file.on_unsupported,
-                other_layers: file.other_layers.into(),
+                on_unsupported: file.on_unsupported.unwrap_or_default(),
+                other_layers: file.other_layers.unwrap_or_default().into(),
                 keep: self.keep(&steps, file.keep),
                 dla: file.dla,
                 optimization_level: file.optimization_level,
@@ -314,6 +316,18 @@ impl Assembly<'_> {
     fn optional_path(&mut self, section: &[Step], key: &str, text: Option<&str>) -> Option<PathBuf> {
         text.map(|text| self.path(&step(section, key), text))
     }
+}
+
+/// The keys that change nothing about an engine of the model's precision.
+fn ignored(file: &ModelFile) -> Vec<&'static str> {
+    let is_int8 = file.precision == Precision::Int8;
+    let given = [
+        ("on-unsupported", file.on_unsupported.is_some() && !is_int8),
+        ("other-layers", file.other_layers.is_some() && !is_int8),
+        ("keep", !file.keep.is_empty() && file.precision == Precision::Fp32),
+        ("calibration", file.calibration.is_some() && !is_int8),
+    ];
+    given.into_iter().filter_map(|(key, is_ignored)| is_ignored.then_some(key)).collect()
 }
 
 /// Everything but the paths.

@@ -59,6 +59,8 @@ pub struct Model {
     pub verification: Verification,
     /// The hook that the device runs after activation, by its name in the device's configuration.
     pub hook: Option<HookName>,
+    /// Keys that the file gives this model, and that change nothing at its precision.
+    pub ignored: Vec<&'static str>,
 }
 
 /// Where a model's calibration table comes from.

@@ -117,7 +117,7 @@ impl Problem {
             }
             Self::BadText { .. } => "choose another text".into(),
             Self::UnknownName { name, known, kind: "model", .. } => suggest(name, known, "models"),
-            Self::UnknownName { name, known, .. } => suggest(name, known, "devices and groups"),
+            Self::UnknownName { name, known, .. } => suggest(name, known, "other devices and groups"),
             Self::NameClash { .. } => "rename the group or the device".into(),
             Self::GroupCycle { .. } => "remove one of these groups from the one before it".into(),
         })

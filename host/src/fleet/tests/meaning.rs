@@ -240,3 +240,24 @@ fn findings_are_files_that_are_missing_and_parts_that_do_nothing() {
           hint: name devices, or remove it
         "#);
 }
+
+#[test]
+fn keys_that_change_nothing_at_a_precision_are_told_wherever_they_are_given() {
+    for (precision, ignored) in [
+        ("fp32", &["on-unsupported", "other-layers", "keep"][..]),
+        ("fp16", &["on-unsupported", "other-layers"]),
+        ("int8", &[]),
+    ] {
+        let keys = "on-unsupported: fail, other-layers: fp16, keep: [a]";
+        let fleet =
+            load(&format!("models: {{m: {{onnx: /none, precision: {precision}, {keys}}}}}\n")).unwrap();
+        let findings: Vec<_> = fleet.findings().iter().map(ToString::to_string).collect();
+        for key in ["on-unsupported", "other-layers", "keep"] {
+            let is_told =
+                findings.iter().any(|finding| finding.starts_with(&format!("warning: models.m.{key}: ")));
+            assert_eq!(is_told, ignored.contains(&key), "{precision} {key}: {findings:?}");
+        }
+    }
+    // What the defaults say is nobody's word.
+    assert_eq!(load("models: {m: {onnx: /none, precision: fp32}}\n").unwrap().findings().len(), 2);
+}

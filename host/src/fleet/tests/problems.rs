@@ -258,7 +258,7 @@ fn names_that_refer_to_nothing_come_with_the_nearest_one() {
         "#);
     assert_snapshot!(fails("groups: {north: [zzz]}"), @r#"
         trt-deploy.yaml:1:18: groups.north[0]: there is no such device or group: `zzz`
-          hint: devices and groups: `north`
+          hint: the fleet file has no other devices and groups yet
         "#);
     assert_snapshot!(fails("devices: {nano: {}}\ngroups: {north: [nano, nano]}"), @r#"
         trt-deploy.yaml:2:24: groups.north[1]: named twice: `nano`

@@ -63,6 +63,7 @@ pub(super) fn undefined<K: Display, V>(
     defined: &BTreeMap<K, V>,
 ) -> Failure {
     let known = defined.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let known = if known.is_empty() { "none".into() } else { format!("[{known}]") };
     Failure::new(FailureCode::NotFound, Retry::AfterFix, format!("no such {what} on the device: {name}"))
-        .with_hint(format!("define it under `{key}` in the agent's configuration; it has: [{known}]"))
+        .with_hint(format!("define it under `{key}` in the agent's configuration; it defines {known}"))
 }

@@ -94,6 +94,8 @@ hooks: {restart: {argv: [x]}}";
         (config.plugin_paths(&["yolov9".parse().unwrap()]).unwrap_err(), "yolov9", "`plugins`", "[yolo]"),
         (config.hook(&"reboot".parse().unwrap()).unwrap_err(), "reboot", "`hooks`", "[restart]"),
     ];
+    let empty = resolve("{}", false).unwrap().hook(&"reboot".parse().unwrap()).unwrap_err();
+    assert!(empty.hint.unwrap().ends_with("it defines none"));
     for (failure, name, key, known) in unknown {
         assert_eq!(failure.code, trt_wire::FailureCode::NotFound);
         assert!(failure.message.contains(name), "{failure}");

@@ -250,7 +250,7 @@ fn keys_that_change_nothing_at_a_precision_are_told_wherever_they_are_given() {
     ] {
         let keys = "on-unsupported: fail, other-layers: fp16, keep: [a]";
         let fleet =
-            load(&format!("models: {{m: {{onnx: /none, precision: {precision}, {keys}}}}}\n")).unwrap();
+            load(format!("models: {{m: {{onnx: /none, precision: {precision}, {keys}}}}}\n")).unwrap();
         let findings: Vec<_> = fleet.findings().iter().map(ToString::to_string).collect();
         for key in ["on-unsupported", "other-layers", "keep"] {
             let is_told =

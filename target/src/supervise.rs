@@ -367,8 +367,14 @@ mod tests {
     #[test]
     fn every_end_without_a_result_is_explained_and_has_the_hint_that_belongs_to_it() {
         let missing = Runtime { tensorrt_dir: None, worker: vec!["/nowhere/docker".into()] };
+        // Qemu's user-mode emulation starts children by fork, so that a program that is not there ends with 127.
+        let emulated = Command::new("/nowhere/docker").status().is_ok();
+        let (words, hint) = match emulated {
+            true => ("not in the container", "`worker` in the agent's configuration"),
+            false => ("`/nowhere/docker` could not be started: No such file", "must be on the device"),
+        };
         for (runtime, words, hint) in [
-            (missing, "`/nowhere/docker` could not be started: No such file", "must be on the device"),
+            (missing, words, hint),
             (shell("exit 125"), "did not run: the container was not started", "stdin and stdout"),
             (shell("exit 126"), "cannot be run", "`worker` in the agent's configuration"),
             (shell("exit 127"), "not in the container", "`worker` in the agent's configuration"),

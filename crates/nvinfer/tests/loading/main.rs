@@ -57,10 +57,11 @@ fn a_library_whose_own_libraries_are_missing_is_broken_and_names_them() {
     }
     let dir = folder("dependency");
     compile("int part(void) { return 1; }", &dir.join("libpart.so"));
-    let library = dir.join("libnvinfer.so.10");
+    let (library, source) = (dir.join("libnvinfer.so.10"), dir.join("whole.c"));
+    std::fs::write(&source, "int whole(void) { return 2; }").unwrap();
     let status = Command::new("cc")
-        .args(["-shared", "-Wl,--no-as-needed", "-o"])
-        .args([&library, &dir.join("libpart.so")])
+        .args(["-shared", "-fPIC", "-Wl,--no-as-needed", "-o"])
+        .args([&library, &source, &dir.join("libpart.so")])
         .current_dir(&dir)
         .status()
         .unwrap();

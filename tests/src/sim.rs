@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::{Host, host::run, program};
+use crate::{Host, host::run, module_root, program};
 
 /// An SSH server with keys and a home folder of its own. It is stopped when dropped, with the agent installed in it.
 #[derive(Debug)]
@@ -113,11 +113,49 @@ impl Sim {
 
     /// Installs the agent there with this configuration. The device is called `jetson-nano` in the fleet file.
     pub fn install_with(&self, host: &Host, config: &str) {
+        self.install_and(host, config, &[]);
+    }
+
+    fn install_and(&self, host: &Host, config: &str, more: &[&str]) {
         let path = self.path("agent.yaml");
         fs::write(&path, config).expect("a configuration");
         let (agent, config) = (self.agent.display().to_string(), path.display().to_string());
         let verb = ["agent", "install", "jetson-nano", "--no-service"];
-        host.run(&[&verb[..], &["--binary", &agent, "--device-config", &config]].concat()).ok();
+        host.run(&[&verb[..], &["--binary", &agent, "--device-config", &config], more].concat()).ok();
+    }
+
+    /// Installs an agent, replaces it by one that is configured otherwise, and removes that: each time the process
+    /// before must be over. `between` happens before the second one comes.
+    ///
+    /// # Panics
+    /// If it is not so.
+    pub fn replace_and_remove_agent(&self, host: &Host, between: impl FnOnce()) {
+        let home = self.shell("cd && pwd -P").trim().to_owned();
+        let runs = |pid: &str| !self.shell(&format!("tr -d '\\0' </proc/{pid}/cmdline")).is_empty();
+        let install = |module: &str, more: &[&str]| {
+            let copy = Command::new("cp")
+                .arg("-r")
+                .arg(module_root(module))
+                .arg(self.path("home").join(module))
+                .status();
+            assert!(copy.expect("cp").success());
+            self.install_and(host, &format!("facts-root: {home}/{module}\n"), more);
+            let pid = self.shell("cat ~/.local/share/trt-agent/agent.pid").trim().to_owned();
+            let facts = host.run(&["probe", "jetson-nano", "--json"]).ok().json()[0]["facts"].clone();
+            (pid, facts["module"].clone())
+        };
+        let (first, module) = install("orin-nano", &[]);
+        assert_eq!(module, "Orin Nano");
+        assert!(runs(&first));
+        between();
+        let (second, module) = install("xavier-nx", &["--force-config"]);
+        assert_eq!(module, "Xavier NX", "the new configuration is in effect");
+        assert!(!runs(&first) && runs(&second), "another process took over");
+
+        let status = host.run(&["agent", "status", "jetson-nano", "--json"]).ok().json();
+        assert_eq!(status[0]["agents"][0]["running"], true);
+        host.run(&["agent", "uninstall", "jetson-nano"]).ok();
+        assert!(!runs(&second), "the daemon is over");
     }
 }
 

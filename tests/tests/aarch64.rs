@@ -51,31 +51,7 @@ fn the_arm64_agent_is_replaced_and_removed_although_its_processes_are_the_emulat
     let Some(sim) = Sim::up_arm64() else { return };
     let host = Host::new();
     sim.fleet(&host, "  {}\n", &[]);
-    let runs = |pid: &str| !sim.shell(&format!("tr -d '\\0' </proc/{pid}/cmdline")).is_empty();
-    let recorded = || sim.shell("cat ~/.local/share/trt-agent/agent.pid").trim().to_owned();
-    let module = || host.run(&["probe", "jetson-nano", "--json"]).ok().json()[0]["facts"]["module"].clone();
-    for module in ["orin-nano", "xavier-nx"] {
-        let (from, to) = (module_root(module), sim.path("home").join(module));
-        assert!(Command::new("cp").arg("-r").arg(from).arg(to).status().expect("cp").success());
-    }
-
-    sim.install_with(&host, "facts-root: /home/nvidia/orin-nano\n");
-    assert_eq!(module(), "Orin Nano");
-    let first = recorded();
-    assert!(runs(&first));
-
-    let config = host.write("agent.yaml", "facts-root: /home/nvidia/xavier-nx\n").display().to_string();
-    let binary = std::env::var("TRT_AARCH64_AGENT").expect("the agent that was just installed");
-    let verb = ["agent", "install", "jetson-nano", "--no-service", "--force-config"];
-    host.run(&[&verb[..], &["--binary", &binary, "--device-config", &config]].concat()).ok();
-    assert_eq!(module(), "Xavier NX", "the new configuration is in effect");
-    let second = recorded();
-    assert!(!runs(&first) && runs(&second), "another process took over");
-
-    let status = host.run(&["agent", "status", "jetson-nano", "--json"]).ok().json();
-    assert_eq!(status[0]["agents"][0]["running"], true);
-    host.run(&["agent", "uninstall", "jetson-nano"]).ok();
-    assert!(!runs(&second), "the daemon is over");
+    sim.replace_and_remove_agent(&host, || ());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use e2e::{Host, Sim, models, module_root, program, require_rtx};
+use e2e::{Host, Sim, models, program, require_rtx};
 
 const INT8: &str = "  net:\n    onnx: net.onnx\n    precision: int8\n    verify: {required: false}\n    \
                     calibration: {images: photos, preprocess: plain, algorithm: ALGORITHM}\n";
@@ -51,30 +51,9 @@ fn the_agent_is_replaced_and_removed_where_the_home_folder_is_a_symlink() {
     std::os::unix::fs::symlink(sim.path("nvme"), sim.path("home")).expect("a symlink");
     let host = Host::new();
     sim.fleet(&host, "  {}\n", &[]);
-    let recorded = || fs::read_to_string(sim.store("agent.pid")).expect("a record").trim().to_owned();
-    let runs = |pid: &str| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty());
-    let install = |module: &str, more: &[&str]| {
-        let root = module_root(module).display().to_string();
-        let config = host.write("agent.yaml", format!("facts-root: {root}\n")).display().to_string();
-        let binary = program("trt-agent").display().to_string();
-        let verb = ["agent", "install", "jetson-nano", "--no-service"];
-        host.run(&[&verb[..], &["--binary", &binary, "--device-config", &config], more].concat()).ok();
-        host.run(&["probe", "jetson-nano", "--json"]).ok().json()[0]["facts"]["module"].clone()
-    };
-
-    assert_eq!(install("orin-nano", &[]), "Orin Nano");
-    let first = recorded();
-    assert!(runs(&first));
-    // Its record is lost: what was recorded last is over.
-    fs::write(sim.store("agent.pid"), "999999999\n").expect("a record");
-    assert_eq!(install("xavier-nx", &["--force-config"]), "Xavier NX", "the new configuration is in effect");
-    let second = recorded();
-    assert!(!runs(&first) && runs(&second), "another process took over");
-
-    let status = host.run(&["agent", "status", "jetson-nano", "--json"]).ok().json();
-    assert_eq!(status[0]["agents"][0]["running"], true);
-    host.run(&["agent", "uninstall", "jetson-nano"]).ok();
-    assert!(!runs(&second), "the daemon is over");
+    // Its record is lost in between: what was recorded last is over.
+    let forget = || fs::write(sim.store("agent.pid"), "999999999\n").expect("a record");
+    sim.replace_and_remove_agent(&host, forget);
 }
 
 #[test]

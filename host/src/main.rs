@@ -9,7 +9,6 @@ mod cli;
 mod commands;
 mod device;
 mod exit;
-mod files;
 mod fleet;
 mod install;
 mod interrupt;

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use crate::entropy::{self, EntropyParams};
-use crate::histogram::Histogram;
+use crate::Counts;
 use crate::table::TableAlgorithm;
 
 /// How a threshold is chosen.
@@ -49,11 +49,11 @@ impl Algorithm {
     /// # Errors
     /// A [`CalibError`] saying why this tensor has no scale; the table goes without it, and TensorRT then
     /// keeps the tensor out of INT8.
-    pub fn threshold(self, histogram: &Histogram) -> Result<Threshold, CalibError> {
+    pub fn threshold(self, counts: &Counts) -> Result<Threshold, CalibError> {
         match self {
-            Self::EntropyCalibration2 => entropy_threshold(histogram, &EntropyParams::default()),
+            Self::EntropyCalibration2 => entropy_threshold(counts, &EntropyParams::default()),
             Self::MinMax => {
-                Threshold { value: f64::from(range(histogram)?), bin: None, divergence: None }.checked()
+                Threshold { value: f64::from(range(counts)?), bin: None, divergence: None }.checked()
             }
         }
     }
@@ -103,16 +103,20 @@ impl Threshold {
 ///
 /// # Errors
 /// As [`Algorithm::threshold`], and [`CalibError::Params`].
-pub fn entropy_threshold(histogram: &Histogram, params: &EntropyParams) -> Result<Threshold, CalibError> {
+pub fn entropy_threshold(counts: &Counts, params: &EntropyParams) -> Result<Threshold, CalibError> {
     params.check()?;
-    let amax = f64::from(range(histogram)?);
-    let best = entropy::search(&histogram.rebin(params.bins), params);
-    let value = (best.bin as f64 + 0.5) * amax / params.bins as f64;
+    let amax = f64::from(range(counts)?);
+    let (width, bins) = match counts {
+        Counts::Canonical(histogram) => (amax / params.bins as f64, histogram.rebin(params.bins)),
+        Counts::TensorRt(histogram) => (histogram.bins().0, histogram.bins().1.to_vec()),
+    };
+    let best = entropy::search(&bins, params);
+    let value = (best.bin as f64 + 0.5) * width;
     Threshold { value, bin: Some(best.bin), divergence: Some(best.divergence) }.checked()
 }
 
 /// The greatest magnitude, if the tensor has a range at all.
-fn range(histogram: &Histogram) -> Result<f32, CalibError> {
+fn range(histogram: &Counts) -> Result<f32, CalibError> {
     match histogram.amax() {
         Some(amax) if amax > 0.0 => Ok(amax),
         Some(_) => Err(CalibError::AllZero { count: histogram.count() }),
@@ -163,6 +167,9 @@ pub enum CalibError {
         /// How.
         reason: &'static str,
     },
+    /// Counts whose bins depend on the order of the images cannot be added up.
+    #[error("histograms counted as TensorRT does cannot be merged, since the first batch of each decides its bins")]
+    Unmergeable,
     /// There is no such algorithm.
     #[error("unknown calibration algorithm: `{found}`")]
     UnknownAlgorithm {
@@ -185,6 +192,7 @@ impl CalibError {
             Self::TooSmall { .. } => "check `preprocess`: the input may be scaled twice",
             Self::Params { .. } => "leave the parameter out for its default",
             Self::Histogram { .. } => "run `trt-deploy calibrate` again to count anew",
+            Self::Unmergeable => "count with `histogram: canonical`, or in one run",
             Self::UnknownAlgorithm { .. } => {
                 let names = Algorithm::ALL.map(|algorithm| format!("`{algorithm}`")).join(" or ");
                 return Some(format!("set `algorithm` to {names}"));
@@ -198,10 +206,10 @@ impl CalibError {
 mod tests {
     use super::*;
 
-    fn histogram(values: &[f32]) -> Histogram {
-        let mut histogram = Histogram::new();
+    fn histogram(values: &[f32]) -> Counts {
+        let mut histogram = crate::Histogram::new();
         histogram.add(values);
-        histogram
+        histogram.into()
     }
 
     fn scale_bits(algorithm: Algorithm, values: &[f32]) -> u32 {
@@ -287,6 +295,7 @@ mod tests {
             CalibError::TooSmall { threshold: 1e-45 },
             EntropyParams { stride: 0, ..EntropyParams::default() }.check().unwrap_err(),
             CalibError::Histogram { reason: "why" },
+            CalibError::Unmergeable,
             CalibError::UnknownAlgorithm { found: "kl".to_owned() },
         ] {
             let message = error.to_string();

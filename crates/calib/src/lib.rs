@@ -9,18 +9,22 @@
 //! bytes here: their parsers have size caps, return typed errors with line numbers, and are fuzzed.
 
 mod algorithm;
+mod counts;
 mod digest;
 mod entropy;
 mod histogram;
+mod linear;
 mod rebin;
 pub mod sidecar;
 mod sniff;
 pub mod table;
 
 pub use algorithm::{Algorithm, CalibError, Threshold, entropy_threshold};
+pub use counts::{Counts, Mode};
 pub use digest::{Digest, DigestError};
 pub use entropy::{EntropyParams, FirstBin, QSource};
 pub use histogram::{FINE, Histogram, HistogramParts};
+pub use linear::{LINEAR, LinearHistogram};
 pub use sidecar::Sidecar;
 pub use sniff::{Kind, sniff};
 pub use table::CalibrationTable;

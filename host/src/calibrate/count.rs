@@ -12,13 +12,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use trt_inference::{Batch, Content, HistogramSource, SourceError, Tensor};
 use trt_imaging::{Decoded, ImagingError, Limits, Note, Runner};
 
-use super::error::{CalibrateError, ImageError, SourceError};
+use super::error::{CalibrateError, ImageError};
 use super::input::ImageInput;
-use super::source::{Batch, HistogramSource};
 use super::{Event, Events};
-use crate::files::{ReadError, read_capped};
+use trt_files::{ReadError, read_capped};
 use crate::interrupt::Interrupt;
 
 /// What became of the images.
@@ -170,8 +170,9 @@ impl Work<'_> {
         }
         let mut shape = self.input.pipeline.shape();
         shape[0] = kept.len();
-        let images = kept.iter().map(|&at| self.files[at].clone()).collect();
-        self.source.accumulate(Batch { values, shape, images })?;
+        let samples = kept.iter().map(|&at| self.files[at].display().to_string()).collect();
+        let tensor = Tensor::f32(&self.input.name, shape, values);
+        self.source.accumulate(Batch { content: Content::Tensors(vec![tensor]), samples })?;
         self.progress(kept.len());
         let mut tally = self.tally();
         tally.used.extend(kept);
@@ -224,21 +225,18 @@ fn about(note: Note) -> String {
 
 #[cfg(test)]
 mod tests {
-    use trt_imaging::{Preprocess, Size};
+use trt_imaging::{Preprocess, Size};
 
-    use super::super::source::Histograms;
+    use trt_inference::{Backend, Histograms};
+
     use super::*;
 
     /// Counts images, and nothing of them.
     struct Nothing;
 
     impl HistogramSource for Nothing {
-        fn name(&self) -> &'static str {
-            "nothing"
-        }
-
-        fn version(&self) -> &'static str {
-            "0"
+        fn backend(&self) -> Backend {
+            Backend { name: "nothing", version: "0".to_owned(), settings: vec![] }
         }
 
         fn lanes(&self) -> usize {
@@ -249,8 +247,12 @@ mod tests {
             Ok(())
         }
 
-        fn finish(self: Box<Self>) -> Histograms {
-            Histograms { observed: vec![], omitted: vec![] }
+        fn snapshot(&self) -> Result<Histograms, SourceError> {
+            Ok(Histograms::default())
+        }
+
+        fn finish(self: Box<Self>) -> Result<Histograms, SourceError> {
+            self.snapshot()
         }
     }
 

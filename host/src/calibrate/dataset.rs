@@ -7,7 +7,7 @@ use trt_calib::Digest;
 use trt_calib::sidecar::{Image, fingerprint};
 
 use super::error::CalibrateError;
-use crate::files;
+use trt_files as files;
 use crate::interrupt::Interrupt;
 
 /// The images that were chosen, sorted by path.

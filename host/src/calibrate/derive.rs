@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 use trt_calib::sidecar::TensorRecord;
 use trt_calib::table::{Entry, Header, TableVersion};
-use trt_calib::{Algorithm, CalibrationTable, Histogram, Threshold};
+use trt_calib::{Algorithm, CalibrationTable, Counts, Threshold};
+use trt_inference::Histograms;
 
 use super::error::CalibrateError;
-use super::source::Histograms;
 
 /// A table and what it rests on.
 #[derive(Debug)]
@@ -38,28 +38,28 @@ pub fn derive(
 ) -> Result<Derived, CalibrateError> {
     let (kept, observed): (Vec<_>, Vec<_>) =
         histograms.observed.iter().partition(|tensor| keep.contains(&tensor.name));
-    let threshold = |histogram: &Histogram| match histogram.infinite() {
-        0 => algorithm.threshold(histogram).map_err(|why| why.to_string()),
+    let threshold = |counts: &Counts| match counts.infinite() {
+        0 => algorithm.threshold(counts).map_err(|why| why.to_string()),
         // The finite values do not make its range: no scale can hold what it holds.
         infinite => Err(format!(
             "{infinite} of its {} values are infinite, as in an attention mask",
-            histogram.count() + infinite
+            counts.count() + infinite
         )),
     };
-    let thresholds: Vec<_> = observed.par_iter().map(|tensor| threshold(&tensor.histogram)).collect();
+    let thresholds: Vec<_> = observed.par_iter().map(|tensor| threshold(&tensor.counts)).collect();
     let (mut entries, mut tensors) = (Vec::new(), BTreeMap::new());
     let mut with_infinities = BTreeMap::new();
     let mut without_scale: BTreeMap<_, _> =
         histograms.omitted.into_iter().map(|tensor| (tensor.name, tensor.why)).collect();
     without_scale.extend(kept.into_iter().map(|tensor| (tensor.name.clone(), KEPT.to_owned())));
     for (tensor, threshold) in observed.into_iter().zip(thresholds) {
-        let infinite = tensor.histogram.infinite();
+        let infinite = tensor.counts.infinite();
         if infinite > 0 {
             with_infinities.insert(tensor.name.clone(), infinite);
         }
         let entry = threshold.and_then(|threshold| {
             let entry = Entry::new(&tensor.name, threshold.scale()).map_err(|why| why.to_string())?;
-            Ok((entry, record(&tensor.histogram, threshold)))
+            Ok((entry, record(&tensor.counts, threshold)))
         });
         match entry {
             Ok((entry, record)) => {
@@ -78,15 +78,15 @@ pub fn derive(
     Ok(Derived { table, tensors, without_scale, with_infinities })
 }
 
-fn record(histogram: &Histogram, threshold: Threshold) -> TensorRecord {
-    let (min, max) = (histogram.min().unwrap_or(0.0), histogram.max().unwrap_or(0.0));
+fn record(counts: &Counts, threshold: Threshold) -> TensorRecord {
+    let (min, max) = (counts.min().unwrap_or(0.0), counts.max().unwrap_or(0.0));
     TensorRecord {
-        amax: histogram.amax().unwrap_or(0.0),
+        amax: counts.amax().unwrap_or(0.0),
         min,
         max,
         threshold: threshold.value,
-        nan: histogram.nan(),
-        infinite: histogram.infinite(),
+        nan: counts.nan(),
+        infinite: counts.infinite(),
         zero_range: min == max,
     }
 }

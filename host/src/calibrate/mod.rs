@@ -9,7 +9,6 @@
 //! it did not make. Everything below speaks through [`Event`]s and errors, and prints nothing.
 
 mod count;
-mod dataflow;
 mod dataset;
 mod derive;
 mod error;
@@ -19,8 +18,6 @@ mod job;
 pub mod keep;
 mod plan;
 mod report;
-mod rten;
-mod source;
 pub mod store;
 mod time;
 

@@ -11,22 +11,22 @@ use serde::Serialize;
 use trt_calib::sidecar::{self, Backend, ModelSource, Sidecar, Skipped, Wanted, WantedDataset};
 use trt_calib::{Algorithm, CalibrationTable, Digest, EntropyParams};
 use trt_imaging::decode;
+use trt_inference::rten::{Prepared, RtenSource};
+use trt_inference::{HistogramSource as _, Settings, SourceError};
 use trt_onnx::proto::ModelProto;
 use trt_onnx::{ExternalFile, Model, OnnxError};
 
 use super::count::{Rules, Tally, count};
 use super::dataset::Dataset;
 use super::derive::{Derived, derive};
-use super::error::{CalibrateError, SourceError};
+use super::error::CalibrateError;
 use super::input::ImageInput;
 use super::job::Job;
 use super::keep;
 use super::report::Report;
-use super::rten::{Prepared, RtenSource};
-use super::source::HistogramSource;
 use super::store::{self, State};
 use super::{Event, Events, time};
-use crate::files::{self, ReadError};
+use trt_files::{self as files, ReadError};
 use crate::interrupt::Interrupt;
 
 /// A calibration with nothing left open.
@@ -152,13 +152,13 @@ impl Plan {
         interrupt: &Interrupt,
     ) -> Result<(CalibrationTable, Report), CalibrateError> {
         let source = self.source()?;
-        let (backend, version) = (source.name().to_owned(), source.version().to_owned());
+        let (backend, version) = (source.backend().name.to_owned(), source.backend().version);
         let rules =
             Rules { batch: self.job.batch as usize, max_undecodable: self.job.max_undecodable, decode };
         let counting = Instant::now();
         let tally = count(&source, &self.dataset.files, &self.input, rules, events, interrupt)?;
         let counting_seconds = counting.elapsed().as_secs_f64();
-        let histograms = Box::new(source).finish();
+        let histograms = Box::new(source).finish()?;
         interrupt.check()?;
         events(Event::Thresholds { tensors: histograms.observed.len() });
         let derived = derive(histograms, self.job.algorithm, self.job.version, &self.keep)?;
@@ -212,8 +212,8 @@ impl Plan {
             |error: prost::DecodeError| SourceError::Load { node: None, reason: error.to_string() };
         let proto = ModelProto::decode(self.bytes.clone()).map_err(malformed)?;
         let prepared = Prepared::load(proto, folder_of(&self.job.onnx), &self.external, &self.activations)?;
-        let lanes = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(RtenSource::new(prepared, lanes))
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(RtenSource::new(prepared, &Settings { threads, ..Settings::default() }))
     }
 
     /// What a table must have been made of to be up to date.

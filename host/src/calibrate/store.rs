@@ -11,7 +11,7 @@ use trt_calib::table::{self, TableError};
 use trt_calib::{CalibrationTable, Digest, Sidecar};
 
 use super::error::CalibrateError;
-use crate::files::{ReadError, read_capped};
+use trt_files::{ReadError, read_capped};
 
 /// `<table>.json`.
 pub fn sidecar_path(table: &Path) -> PathBuf {

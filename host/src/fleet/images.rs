@@ -9,7 +9,7 @@ use trt_imaging::is_image_path;
 
 use super::error::{ImagesError, Place};
 use super::paths::{Base, PathError};
-use crate::files::read_capped;
+use trt_files::read_capped;
 
 /// The largest list that is read, in bytes: a million long paths.
 const MAX_LIST_BYTES: u64 = 256 << 20;

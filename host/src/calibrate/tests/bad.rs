@@ -1,7 +1,7 @@
 //! What bad input gets.
 
 use super::*;
-use crate::calibrate::error::SourceError;
+use trt_inference::SourceError;
 
 fn identity(input: &[i64]) -> trt_onnx::proto::ModelProto {
     model(input, vec![node("Relu", &["x"], &["y"])], vec![])
@@ -15,10 +15,10 @@ fn an_activation_that_is_not_a_number_is_named_with_its_image() {
     for batch in [1, 2] {
         bench.job.batch = batch;
         let error = bench.error();
-        let CalibrateError::Source(SourceError::NotANumber { tensor, images, .. }) = &error else {
+        let CalibrateError::Source(SourceError::NotANumber { tensor, samples, .. }) = &error else {
             panic!("{error:?}")
         };
-        assert_eq!((tensor.as_str(), images.len()), ("bad", 1));
+        assert_eq!((tensor.as_str(), samples.len()), ("bad", 1));
         assert!(!bench.at("out").exists());
     }
     // (1 - x) / (1 - x) is 0 / 0 where x is 1: in the white image, which is the first.

@@ -12,18 +12,18 @@ mod complete;
 mod model;
 
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError};
 
 use rten::{NodeId, RunOptions, ThreadPool, Value, ValueView};
 use rten_tensor::prelude::*;
-use trt_calib::Histogram;
+use trt_calib::{Counts, Mode};
 
 pub use model::Prepared;
 
-use super::error::SourceError;
-use super::source::{Batch, HistogramSource, Histograms, Observed, Omitted};
+use crate::{
+    Backend, Batch, Content, HistogramSource, Histograms, Observed, Omitted, Settings, SourceError, Values,
+};
 
 /// The version of the crate; a test compares it with the lock file.
 const VERSION: &str = "0.27.0";
@@ -45,6 +45,7 @@ pub struct RtenSource {
     stages: OnceLock<Vec<Range<usize>>>,
     /// Thread pools that no batch uses now.
     pools: Mutex<Vec<Arc<ThreadPool>>>,
+    mode: Mode,
     lanes: usize,
 }
 
@@ -53,20 +54,20 @@ struct Tensor {
     id: NodeId,
     /// The position of the last activation that is computed from this one.
     last_reader: usize,
-    histogram: Mutex<Histogram>,
+    counts: Mutex<Counts>,
     /// Set when the value turns out to hold integers: the file need not tell.
     integers: AtomicBool,
 }
 
 impl RtenSource {
-    /// Gets a model ready; `lanes` batches run side by side.
-    pub fn new(prepared: Prepared, lanes: usize) -> Self {
+    /// Gets a model ready.
+    pub fn new(prepared: Prepared, settings: &Settings) -> Self {
         let Prepared { model, nodes, input, tensors, omitted } = prepared;
         let tensor = |(name, id, last_reader)| Tensor {
             name,
             id,
             last_reader,
-            histogram: Mutex::default(),
+            counts: Mutex::new(Counts::new(settings.mode)),
             integers: AtomicBool::new(false),
         };
         Self {
@@ -77,7 +78,9 @@ impl RtenSource {
             omitted,
             stages: OnceLock::new(),
             pools: Mutex::default(),
-            lanes: lanes.max(1),
+            mode: settings.mode,
+            // Where order counts, batches come one after the other.
+            lanes: if settings.mode == Mode::Canonical { settings.threads.max(1) } else { 1 },
         }
     }
 
@@ -95,7 +98,7 @@ impl RtenSource {
     }
 
     /// Counts an activation. Integers and booleans are left alone.
-    fn count(&self, tensor: usize, value: &Value, images: &[PathBuf]) -> Result<(), SourceError> {
+    fn count(&self, tensor: usize, value: &Value, samples: &[String]) -> Result<(), SourceError> {
         let ValueView::FloatTensor(view) = value.as_view() else {
             self.tensors[tensor].integers.store(true, Ordering::Relaxed);
             return Ok(());
@@ -108,26 +111,33 @@ impl RtenSource {
                 &copy
             }
         };
-        let Tensor { name, histogram, .. } = &self.tensors[tensor];
-        let nan = match histogram.try_lock() {
-            Ok(mut histogram) => add(&mut histogram, values),
+        let Tensor { name, counts, .. } = &self.tensors[tensor];
+        let nan = match counts.try_lock() {
+            Ok(mut counts) => add(&mut counts, values),
             // Another batch is at the same tensor: nobody waits while there is something to count.
-            Err(TryLockError::WouldBlock) => {
-                let mut own = Histogram::new();
+            Err(TryLockError::WouldBlock) if self.mode == Mode::Canonical => {
+                let mut own = Counts::new(self.mode);
                 let nan = add(&mut own, values);
-                histogram.lock().unwrap_or_else(PoisonError::into_inner).merge(&own);
+                counts
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .merge(&own)
+                    .expect("canonical counts can be merged");
                 nan
             }
-            Err(TryLockError::Poisoned(histogram)) => add(&mut histogram.into_inner(), values),
+            Err(TryLockError::WouldBlock) => {
+                add(&mut counts.lock().unwrap_or_else(PoisonError::into_inner), values)
+            }
+            Err(TryLockError::Poisoned(counts)) => add(&mut counts.into_inner(), values),
         };
         if nan == 0 {
             return Ok(());
         }
         let first = values.iter().position(|value| value.is_nan()).unwrap_or(0);
-        // The first axis counts the images, unless the model has moved it.
-        let one = (view.shape().first() == Some(&images.len())).then(|| first * images.len() / values.len());
-        let images = one.map_or(images, |image| &images[image..=image]).to_vec();
-        Err(SourceError::NotANumber { tensor: name.clone(), count: nan, images })
+        // The first axis counts the samples, unless the model has moved it.
+        let one = (view.shape().first() == Some(&samples.len())).then(|| first * samples.len() / values.len());
+        let samples = one.map_or(samples, |sample| &samples[sample..=sample]).to_vec();
+        Err(SourceError::NotANumber { tensor: name.clone(), count: nan, samples })
     }
 
     /// Splits the activations into stages by their sizes in bytes, the input (position 0) apart.
@@ -153,19 +163,15 @@ struct Live {
 }
 
 /// Adds values; returns how many of them are NaN. Infinities are counted and no fault: masks are made of them.
-fn add(histogram: &mut Histogram, values: &[f32]) -> u64 {
-    let before = histogram.nan();
-    histogram.add(values);
-    histogram.nan() - before
+fn add(counts: &mut Counts, values: &[f32]) -> u64 {
+    let before = counts.nan();
+    counts.add(values);
+    counts.nan() - before
 }
 
 impl HistogramSource for RtenSource {
-    fn name(&self) -> &'static str {
-        "rten"
-    }
-
-    fn version(&self) -> &'static str {
-        VERSION
+    fn backend(&self) -> Backend {
+        Backend { name: "rten", version: VERSION.to_owned(), settings: Vec::new() }
     }
 
     fn lanes(&self) -> usize {
@@ -173,13 +179,18 @@ impl HistogramSource for RtenSource {
     }
 
     fn accumulate(&self, batch: Batch) -> Result<(), SourceError> {
-        let Batch { values, shape, images } = batch;
-        let input = Value::from_shape(shape, values)
-            .map_err(|error| SourceError::Run { node: None, reason: error.to_string() })?;
+        let Batch { content, samples } = batch;
+        let failed = |reason: String| SourceError::Run { node: None, reason };
+        let Content::Tensors(tensors) = content else {
+            return Err(failed("rten takes preprocessed images".to_owned()));
+        };
+        let [tensor] = <[_; 1]>::try_from(tensors).map_err(|_| failed("rten takes one input".to_owned()))?;
+        let Values::F32(values) = tensor.values else { return Err(failed("rten takes floats".to_owned())) };
+        let input = Value::from_shape(&tensor.shape, values).map_err(|error| failed(error.to_string()))?;
         let pool = self.pools.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let pool = pool.unwrap_or_else(|| Arc::new(ThreadPool::with_num_threads(1)));
 
-        self.count(0, &input, &images)?;
+        self.count(0, &input, &samples)?;
         // The graph's input stays: from it, rten could compute again whatever else were missing.
         let mut live = vec![Live { id: self.input, last_reader: usize::MAX, value: input }];
         let known = self.stages.get();
@@ -188,7 +199,7 @@ impl HistogramSource for RtenSource {
         for stage in known.cloned().unwrap_or_else(single) {
             let outputs = self.run(&live, stage.clone(), &pool)?;
             for (at, value) in stage.clone().zip(outputs) {
-                self.count(at, &value, &images)?;
+                self.count(at, &value, &samples)?;
                 sizes[at] = value.len() * size_of::<f32>();
                 let Tensor { id, last_reader, .. } = self.tensors[at];
                 live.push(Live { id, last_reader, value });
@@ -202,13 +213,22 @@ impl HistogramSource for RtenSource {
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Histograms {
+    fn snapshot(&self) -> Result<Histograms, SourceError> {
+        let floats = self.tensors.iter().filter(|tensor| !tensor.integers.load(Ordering::Relaxed));
+        let observed = floats.map(|tensor| Observed {
+            name: tensor.name.clone(),
+            counts: tensor.counts.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        });
+        Ok(Histograms { observed: observed.collect(), omitted: self.omitted.clone() })
+    }
+
+    fn finish(self: Box<Self>) -> Result<Histograms, SourceError> {
         let floats = self.tensors.into_iter().filter(|tensor| !tensor.integers.load(Ordering::Relaxed));
         let observed = floats.map(|tensor| Observed {
             name: tensor.name,
-            histogram: tensor.histogram.into_inner().unwrap_or_else(PoisonError::into_inner),
+            counts: tensor.counts.into_inner().unwrap_or_else(PoisonError::into_inner),
         });
-        Histograms { observed: observed.collect(), omitted: self.omitted }
+        Ok(Histograms { observed: observed.collect(), omitted: self.omitted })
     }
 }
 
@@ -259,18 +279,19 @@ mod tests {
         };
         let activations = ["x", "lost", "y"].map(str::to_owned);
         let prepared = Prepared::load(proto, Path::new("."), &[], &activations).unwrap();
-        let source = RtenSource::new(prepared, 1);
-        let batch = Batch { values: vec![-1.0, 2.0], shape: [1, 1, 1, 2], images: vec!["one".into()] };
+        let source = RtenSource::new(prepared, &Settings::default());
+        let input = crate::Tensor::f32("x", [1, 1, 1, 2], vec![-1.0, 2.0]);
+        let batch = Batch { content: Content::Tensors(vec![input]), samples: vec!["one".into()] };
         source.accumulate(batch).unwrap();
-        let Histograms { observed, omitted } = Box::new(source).finish();
-        let counts: Vec<_> = observed.iter().map(|o| (o.name.as_str(), o.histogram.amax())).collect();
+        let Histograms { observed, omitted } = Box::new(source).finish().unwrap();
+        let counts: Vec<_> = observed.iter().map(|o| (o.name.as_str(), o.counts.amax())).collect();
         assert_eq!(counts, [("x", Some(2.0)), ("y", Some(2.0))]);
         assert_eq!(omitted, [Omitted { name: "lost".into(), why: "rten does not have this value".into() }]);
     }
 
     #[test]
     fn the_recorded_version_is_the_one_in_the_lock_file() {
-        let lock = include_str!("../../../Cargo.lock");
+        let lock = include_str!("../../../../Cargo.lock");
         assert!(lock.contains(&format!("name = \"rten\"\nversion = \"{VERSION}\"\n")));
     }
 }

@@ -7,11 +7,9 @@ use rten::{LoadErrorKind, ModelOptions, NodeId, RunError};
 use trt_onnx::ExternalFile;
 use trt_onnx::proto::{GraphProto, ModelProto, NodeProto};
 
-use super::super::dataflow::last_readers;
-use super::super::error::SourceError;
-use super::super::source::Omitted;
 use super::complete::{complete, data_name};
-use crate::files;
+use crate::dataflow::last_readers;
+use crate::{Omitted, SourceError};
 
 /// A model that rten has loaded.
 pub struct Prepared {
@@ -41,7 +39,7 @@ impl Prepared {
         for (number, file) in external.iter().enumerate() {
             let path = folder.join(&file.path);
             // What lies behind the last tensor is nobody's.
-            let bytes = files::read_start(&path, file.bytes)
+            let bytes = trt_files::read_start(&path, file.bytes)
                 .map_err(|source| SourceError::ExternalData { path, source })?;
             options.external_data(&data_name(number), bytes);
         }

@@ -1,0 +1,1 @@
+//! Calibration and evaluation data: which samples are used, what identifies them, and how they become tensors.

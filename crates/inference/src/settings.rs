@@ -1,0 +1,62 @@
+//! What a caller decides about a source.
+
+use serde::{Deserialize, Serialize};
+use trt_calib::Mode;
+use trt_imaging::Pipeline;
+
+/// What runs the model, as the user asks for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Choice {
+    /// The fastest that is here and can run the model; which one and why is said.
+    #[default]
+    Auto,
+    /// The embedded one, on the CPU.
+    Rten,
+    /// ONNX Runtime on the CPU.
+    OnnxRuntime,
+    /// ONNX Runtime on NVIDIA GPUs.
+    Cuda,
+}
+
+/// What becomes of a batch in which an activation is not a number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnNan {
+    /// Calibration ends.
+    #[default]
+    Fail,
+    /// The sample is left out, and said to be.
+    SkipImage,
+}
+
+/// All that a source is made with, beside the model.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How values are counted.
+    pub mode: Mode,
+    /// What becomes of NaN.
+    pub on_nan: OnNan,
+    /// CPU threads; at least 1.
+    pub threads: usize,
+    /// GPUs by number, for [`Choice::Cuda`] and [`Choice::Auto`]; the first one if empty.
+    pub devices: Vec<u32>,
+    /// Whether convolutions on a GPU may round their inputs to TF32.
+    pub tf32: bool,
+    /// How an image becomes the model's one input, for sources that do that themselves.
+    pub pipeline: Option<Pipeline>,
+}
+
+impl Default for Settings {
+    /// Canonical counts, on one thread, with TF32 where a GPU has it.
+    fn default() -> Self {
+        Self {
+            mode: Mode::default(),
+            on_nan: OnNan::default(),
+            threads: 1,
+            devices: Vec::new(),
+            tf32: true,
+            pipeline: None,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! ONNX Runtime, loaded at run time, with every activation where it was computed.

@@ -4,8 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::entropy::{self, EntropyParams};
 use crate::Counts;
+use crate::entropy::{self, EntropyParams};
 use crate::table::TableAlgorithm;
 
 /// How a threshold is chosen.
@@ -168,7 +168,9 @@ pub enum CalibError {
         reason: &'static str,
     },
     /// Counts whose bins depend on the order of the images cannot be added up.
-    #[error("histograms counted as TensorRT does cannot be merged, since the first batch of each decides its bins")]
+    #[error(
+        "histograms counted as TensorRT does cannot be merged, since the first batch of each decides its bins"
+    )]
     Unmergeable,
     /// There is no such algorithm.
     #[error("unknown calibration algorithm: `{found}`")]

@@ -3,7 +3,7 @@
 mod support;
 
 use support::Uniform;
-use trt_calib::{Algorithm, EntropyParams, Histogram, entropy_threshold};
+use trt_calib::{Algorithm, Counts, EntropyParams, Histogram, entropy_threshold};
 
 fn values(kind: &str, seed: u64, count: usize) -> Vec<f32> {
     let mut u = Uniform(seed);
@@ -46,11 +46,12 @@ fn thresholds_are_those_of_the_plain_implementation() {
         histogram.add(&values(kind, seed.parse().unwrap(), count.parse().unwrap()));
 
         assert_eq!(format!("{:08x}", histogram.amax().unwrap().to_bits()), amax, "{row}");
-        let found = Algorithm::MinMax.threshold(&histogram).unwrap();
-        assert_eq!(format!("{:08x}", found.scale().to_bits()), minmax, "{row}");
         assert_eq!(format!("{:016x}", checksum(&histogram.rebin(params.bins))), counts, "{row}");
+        let counted = Counts::from(histogram);
+        let found = Algorithm::MinMax.threshold(&counted).unwrap();
+        assert_eq!(format!("{:08x}", found.scale().to_bits()), minmax, "{row}");
 
-        let found = entropy_threshold(&histogram, &params).unwrap();
+        let found = entropy_threshold(&counted, &params).unwrap();
         let divergence: f64 = divergence.parse().unwrap();
         assert!((found.divergence.unwrap() - divergence).abs() < 1e-9, "{row}: {found:?}");
         assert_eq!(found.bin.unwrap().to_string(), kept, "{row}");

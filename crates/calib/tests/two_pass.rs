@@ -37,7 +37,7 @@ fn two_pass(values: &[f32]) -> Histogram {
 }
 
 fn kept(histogram: &Histogram) -> usize {
-    Algorithm::EntropyCalibration2.threshold(histogram).unwrap().bin.unwrap()
+    Algorithm::EntropyCalibration2.threshold(&histogram.clone().into()).unwrap().bin.unwrap()
 }
 
 /// KL(P || Q) for a number of kept bins, as its definition has it.

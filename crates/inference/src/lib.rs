@@ -7,6 +7,7 @@
 mod dataflow;
 mod error;
 mod network;
+mod open;
 pub mod rten;
 mod settings;
 mod source;
@@ -14,6 +15,7 @@ mod tensor;
 
 pub use error::SourceError;
 pub use network::Network;
+pub use open::{Opened, Subject, open_network, open_source};
 pub use settings::{Choice, OnNan, Settings};
 pub use source::{Backend, Batch, Content, HistogramSource, Histograms, Observed, Omitted, Wants};
 pub use tensor::{Tensor, Values};

@@ -1,5 +1,7 @@
 //! What a caller decides about a source.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use trt_calib::Mode;
 use trt_imaging::Pipeline;
@@ -41,6 +43,8 @@ pub struct Settings {
     pub threads: usize,
     /// GPUs by number, for [`Choice::Cuda`] and [`Choice::Auto`]; the first one if empty.
     pub devices: Vec<u32>,
+    /// The file of ONNX Runtime's library, if the user names one; else it is looked for.
+    pub onnxruntime: Option<PathBuf>,
     /// Whether convolutions on a GPU may round their inputs to TF32.
     pub tf32: bool,
     /// How an image becomes the model's one input, for sources that do that themselves.
@@ -55,6 +59,7 @@ impl Default for Settings {
             on_nan: OnNan::default(),
             threads: 1,
             devices: Vec::new(),
+            onnxruntime: None,
             tf32: true,
             pipeline: None,
         }

@@ -135,7 +135,8 @@ impl RtenSource {
         }
         let first = values.iter().position(|value| value.is_nan()).unwrap_or(0);
         // The first axis counts the samples, unless the model has moved it.
-        let one = (view.shape().first() == Some(&samples.len())).then(|| first * samples.len() / values.len());
+        let one =
+            (view.shape().first() == Some(&samples.len())).then(|| first * samples.len() / values.len());
         let samples = one.map_or(samples, |sample| &samples[sample..=sample]).to_vec();
         Err(SourceError::NotANumber { tensor: name.clone(), count: nan, samples })
     }

@@ -195,6 +195,12 @@ pub enum OnnxError {
         /// The first reason, with its node.
         reason: String,
     },
+    /// Nothing in the model can be computed without the nodes that the machine lacks.
+    #[error("nothing in the model can be computed without what this machine does not have: {node}")]
+    NothingUpstream {
+        /// The first such node, with its operator and domain.
+        node: String,
+    },
 }
 
 impl OnnxError {
@@ -252,6 +258,9 @@ impl OnnxError {
             NothingQuantized { .. } => {
                 "calibrate again (`trt-deploy calibrate`), or ask for `precision: fp16`"
             }
+            NothingUpstream { .. } => {
+                "calibrate with a backend that has the operator, or ask for `precision: fp16`"
+            }
         };
         Some(hint.to_owned())
     }
@@ -297,6 +306,7 @@ mod tests {
             Asymmetric { node: "`q`".into(), zero_point: 128 },
             Unsigned { node: "`q`".into() },
             NothingQuantized { reason: "no scale".into() },
+            NothingUpstream { node: "`nms` (NMS of domain `TRT`)".into() },
         ];
         for error in &all {
             match error {
@@ -307,7 +317,7 @@ mod tests {
                 OutputNotComputed { .. } | BadTensor { .. } | NonFiniteWeight { .. } => {}
                 OpsetTooOld { .. } | CannotRaise { .. } | AlreadyQuantized { .. } => {}
                 CannotHalve { .. } | NothingQuantized { .. } | Asymmetric { .. } => {}
-                Unsigned { .. } => {}
+                Unsigned { .. } | NothingUpstream { .. } => {}
             }
         }
         all

@@ -15,7 +15,10 @@
 //! # }
 //! ```
 
+mod cut;
+mod demand;
 mod error;
+mod expose;
 mod external;
 mod fp16;
 mod graph;
@@ -25,15 +28,24 @@ mod opset;
 pub mod proto;
 mod qdq;
 mod quantize;
+mod sharing;
+mod simulate;
 mod tensor;
 mod types;
+mod weights;
 mod wire;
 
+pub use cut::{ControlFlow, Cut, Foreign, Lost, Obstacles, obstacles, upstream};
+pub use demand::{Demand, Demanded, Layer, Missing, NotAsked, NotInt8, Unasked, demand};
 pub use error::OnnxError;
+pub use expose::{Exposed, Refused, expose};
 pub use external::ExternalFile;
 pub use fp16::{Fp16Options, Fp16Report, to_fp16};
 pub use model::{Activation, Dim, Model, TensorInfo};
 pub use opset::raise_opset;
 pub use qdq::{AdaptReport, StripReport, adapt_qdq, strip_qdq};
 pub use quantize::{QuantOptions, QuantReport, QuantizedNode, Skipped, quantize};
+pub use sharing::{Conflict, Member, Propagation, Shared, Sharing, propagation};
+pub use simulate::{Only, Scope, SimulateOptions, SimulateReport, Simulated, simulate};
+pub use weights::{NonFinite, nonfinite_weights};
 pub use wire::UnknownField;

@@ -230,6 +230,14 @@ impl Model {
         &self.unknown
     }
 
+    /// The folder that the model's external data lies in; `None` for a model from bytes without one.
+    ///
+    /// A changed model can be run without copying that data: ONNX Runtime takes its bytes with
+    /// `session.model_external_initializers_file_folder_path` set to this folder.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
     pub(crate) fn graph(&self) -> &GraphProto {
         self.proto.graph.as_ref().expect("checked in from_bytes")
     }

@@ -29,5 +29,6 @@ pub use decode::{Decoded, Limits, Note, decode, decode_within};
 pub use error::ImagingError;
 pub use picture::Picture;
 pub use pipeline::{Pipeline, Resize};
+pub use placement::Placement;
 pub use runner::Runner;
 pub use sniff::{Format, is_image_path};

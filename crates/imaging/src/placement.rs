@@ -4,7 +4,7 @@ use crate::{Resize, Size};
 
 /// A part of the picture, the size it is resized to, and its place in the output.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Placement {
+pub struct Placement {
     /// Left edge of the part, in pixels of the picture; not whole when a crop was resized first.
     pub source_left: f64,
     /// Top edge of the part.
@@ -23,7 +23,7 @@ pub(crate) struct Placement {
 
 impl Resize {
     /// Places a picture on the output canvas. No side of either is zero.
-    pub(crate) fn place(self, picture: Size, canvas: Size) -> Placement {
+    pub fn place(self, picture: Size, canvas: Size) -> Placement {
         let (width, height) = (f64::from(picture.width), f64::from(picture.height));
         let whole = Placement {
             source_left: 0.0,

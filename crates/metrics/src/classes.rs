@@ -5,13 +5,12 @@ use serde::{Deserialize, Serialize};
 /// The `count` classes of the highest scores, best first. Of equal scores the lower class comes first, and a NaN comes
 /// after everything.
 pub fn top(scores: &[f32], count: usize) -> Vec<usize> {
-    let key = |class: usize| if scores[class].is_nan() { f32::NEG_INFINITY } else { scores[class] };
+    // NaN before everything, in the ascending order of these keys.
+    let key =
+        |class: usize| (!scores[class].is_nan(), if scores[class].is_nan() { 0.0 } else { scores[class] });
     let mut best: Vec<usize> = Vec::with_capacity(count.min(scores.len()) + 1);
     for class in 0..scores.len() {
-        let place = best.partition_point(|&other| {
-            key(other) > key(class)
-                || (key(other) == key(class) && !(scores[other].is_nan() && !scores[class].is_nan()))
-        });
+        let place = best.partition_point(|&other| key(other) >= key(class));
         if place < count {
             best.insert(place, class);
             best.truncate(count);

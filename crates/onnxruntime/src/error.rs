@@ -1,7 +1,9 @@
 //! What can go wrong between us and ONNX Runtime, and what mends it.
 
+use std::io;
 use std::path::PathBuf;
 
+use ort::ErrorCode;
 use trt_cuda::DriverError;
 
 use crate::Place;
@@ -70,6 +72,14 @@ pub enum OrtError {
     CudaProvider {
         /// ONNX Runtime's words.
         reason: String,
+    },
+    /// The model's external data cannot be read.
+    #[error("cannot read the model's data `{}`", path.display())]
+    External {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
     },
     /// The model is not one that this ONNX Runtime runs.
     #[error("ONNX Runtime cannot load the model: {reason}")]
@@ -145,6 +155,7 @@ impl OrtError {
                 "look at `nvidia-smi`: the driver may be older than the CUDA that ONNX Runtime was built for; or run on the \
                  CPU with `--backend onnxruntime`"
             }
+            Self::External { .. } => "check the permissions of the file beside the `.onnx`",
             Self::Model { missing_operator: true, .. } => {
                 "a newer ONNX Runtime may have the operator (`pip install --upgrade onnxruntime`), or simplify the model \
                  (`onnxslim in.onnx out.onnx`)"
@@ -160,5 +171,143 @@ impl OrtError {
             Self::Feed { .. } => "check `shapes` and the files of the inputs against the model's own inputs",
         };
         Some(text.to_owned())
+    }
+}
+
+/// Why a session was not made.
+pub(crate) fn of_load(error: ort::Error) -> OrtError {
+    let said = error.message();
+    let missing_operator = error.code() == ErrorCode::NotImplemented
+        || ["is not a registered function/op", "No Op registered for", "Could not find an implementation"]
+            .iter()
+            .any(|words| said.contains(words));
+    of_gpu(said).unwrap_or_else(|| OrtError::Model { node: node(said), missing_operator, reason: tidy(said) })
+}
+
+/// Why a GPU was not taken.
+pub(crate) fn of_provider(error: ort::Error) -> OrtError {
+    of_gpu(error.message()).unwrap_or_else(|| OrtError::CudaProvider { reason: tidy(error.message()) })
+}
+
+/// Why a run failed.
+pub(crate) fn of_run(error: ort::Error) -> OrtError {
+    let said = error.message();
+    of_gpu(said).unwrap_or_else(|| OrtError::Run { node: node(said), reason: tidy(said) })
+}
+
+/// What ONNX Runtime says of memory and of a GPU's end, by its words: the codes of its errors do not tell.
+fn of_gpu(said: &str) -> Option<OrtError> {
+    const MEMORY: [&str; 5] =
+        ["out of memory", "Failed to allocate memory", "bad allocation", "bad_alloc", "STATUS_ALLOC_FAILED"];
+    const LOST: [&str; 6] = [
+        "CUDA failure 700",
+        "illegal memory access",
+        "unspecified launch failure",
+        "uncorrectable ECC",
+        "device lost",
+        "CUDA failure 719",
+    ];
+    let any = |words: &[&str]| words.iter().any(|words| said.contains(words));
+    if any(&MEMORY) {
+        Some(OrtError::OutOfMemory { reason: tidy(said) })
+    } else if any(&LOST) {
+        Some(OrtError::GpuLost { reason: tidy(said) })
+    } else {
+        None
+    }
+}
+
+/// The node that a message names: `Name:'…'` of a run, `node with name '…'` of a missing kernel, and
+/// `In Node, ("…", ` of a graph that is wrong.
+fn node(said: &str) -> Option<String> {
+    let between = |before: &str, after: char| {
+        let (_, rest) = said.split_once(before)?;
+        rest.split_once(after).map(|(name, _)| name).filter(|name| !name.is_empty())
+    };
+    let name = between("Name:'", '\'')
+        .or_else(|| between("node with name '", '\''))
+        .or_else(|| between("In Node, (\"", '"'))
+        .or_else(|| between("Node (", ')'));
+    name.map(str::to_owned)
+}
+
+/// A message without what is said beside it: the operator's name and the line of ONNX Runtime's source.
+fn tidy(said: &str) -> String {
+    let said = said.split_once("Status Message: ").map_or(said, |(_, rest)| rest);
+    let said = match said.split_once("onnxruntime_src/") {
+        // `/onnxruntime_src/onnxruntime/core/….cc:123 function(…) words`
+        Some((before, rest)) if before.trim_end_matches('/').is_empty() => {
+            rest.split_once(") ").map_or(rest, |(_, words)| words)
+        }
+        _ => said,
+    };
+    said.split_whitespace().collect::<Vec<_>>().join(" ").trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text() -> String {
+        "x".to_owned()
+    }
+
+    #[test]
+    fn every_error_has_a_hint_and_no_full_stop() {
+        let path = || PathBuf::from("x");
+        for error in [
+            OrtError::NotFound { tried: vec![Place::System("libonnxruntime.so")] },
+            OrtError::NotLoadable { path: path(), reason: text() },
+            OrtError::NotOnnxRuntime { path: path() },
+            OrtError::TooOld { path: path(), found: text(), least: text() },
+            OrtError::AlreadyLoaded { loaded: path(), wanted: path() },
+            OrtError::NoCudaProvider { path: path() },
+            OrtError::CudaLibrary { library: text(), reason: text() },
+            OrtError::Driver(DriverError::NoDevice),
+            OrtError::CudaProvider { reason: text() },
+            OrtError::External { path: path(), source: io::ErrorKind::NotFound.into() },
+            OrtError::Model { node: None, missing_operator: true, reason: text() },
+            OrtError::Model { node: Some(text()), missing_operator: false, reason: text() },
+            OrtError::OutOfMemory { reason: text() },
+            OrtError::GpuLost { reason: text() },
+            OrtError::Run { node: None, reason: text() },
+            OrtError::Feed { name: text(), reason: text() },
+        ] {
+            assert!(error.hint().is_some_and(|hint| hint.contains('`')), "{error:?}");
+            assert!(!error.to_string().ends_with('.'), "{error}");
+        }
+    }
+
+    #[test]
+    fn nodes_are_found_in_the_words_of_onnx_runtime() {
+        for (said, expected) in [
+            (
+                "Non-zero status code returned while running Conv node. Name:'c1' Status Message: no",
+                Some("c1"),
+            ),
+            ("Could not find an implementation for Foo(1) node with name 'f'", Some("f")),
+            ("This is an invalid model. In Node, (\"n\", Foo, \"\", -1) : (", Some("n")),
+            ("Non-zero status code returned while running Conv node. Name:'' Status Message: no", None),
+            ("something else", None),
+        ] {
+            assert_eq!(node(said).as_deref(), expected, "{said}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_beside_the_words_is_left_out() {
+        let run = "Non-zero status code returned while running Add node. Name:'a' Status Message: \
+                   /onnxruntime_src/onnxruntime/core/x.h:560 void f(const A&, B) 3 by 4\n";
+        assert_eq!(tidy(run), "3 by 4");
+        assert_eq!(tidy("Missing Input: x."), "Missing Input: x");
+    }
+
+    #[test]
+    fn a_lack_of_memory_is_told_from_a_lost_gpu() {
+        let memory = of_gpu("BFCArena: Failed to allocate memory for requested buffer of size 7");
+        assert!(matches!(memory, Some(OrtError::OutOfMemory { .. })));
+        let lost = of_gpu("CUDA failure 700: an illegal memory access was encountered ; GPU=0");
+        assert!(matches!(lost, Some(OrtError::GpuLost { .. })));
+        assert!(of_gpu("the shapes differ").is_none());
     }
 }

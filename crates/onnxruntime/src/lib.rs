@@ -19,5 +19,5 @@ pub use bound::{BoundFeed, BoundOutput};
 pub use error::OrtError;
 pub use find::Place;
 pub use runtime::{LEAST_VERSION, Runtime};
-pub use session::{Cuda, Device, ModelSource, Optimization, Options, Port, Session};
+pub use session::{Cuda, Device, External, ModelSource, Optimization, Options, Port, Session};
 pub use value::{Element, Elements, Feed, Kind, Output};

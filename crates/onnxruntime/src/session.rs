@@ -1,19 +1,43 @@
 //! A model, ready to run.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::ffi::CString;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::ptr;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use memmap2::Mmap;
+use ort::AsPointer as _;
+use ort::ep;
+use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
+use ort::session::RunOptions;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::value::{Outlet, ValueType};
 use trt_cuda::Stream;
 
-use crate::{BoundFeed, BoundOutput, Feed, Kind, OrtError, Output, Runtime};
+use crate::bound::Binding;
+use crate::value::{Borrowed, Value, check, suits, wrong};
+use crate::{BoundFeed, BoundOutput, Element, Feed, Kind, OrtError, Output, Runtime, error};
+
+/// Messages of ONNX Runtime that a session keeps.
+const MESSAGES: usize = 100;
 
 /// Where the model comes from.
 #[derive(Debug, Clone, Copy)]
 pub enum ModelSource<'a> {
-    /// An encoded model without external data.
-    Bytes(&'a [u8]),
+    /// An encoded model, and the files that hold its external data.
+    Bytes(&'a [u8], &'a [External]),
     /// A file; its external data is found beside it.
     File(&'a Path),
+}
+
+/// A file with external data of a model that is given as bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct External {
+    /// What the model calls it, letter by letter: `location` in the tensors that refer to it.
+    pub location: String,
+    /// Where it is. It must not change while the session lives.
+    pub path: PathBuf,
 }
 
 /// How much ONNX Runtime may change the graph before it runs it. A value that is an output stays as it is.
@@ -71,10 +95,30 @@ pub struct Port {
 }
 
 /// A model that ONNX Runtime has loaded. It may be run from several threads at once; on a GPU they take turns.
-#[derive(Debug)]
 pub struct Session {
+    session: ort::session::Session,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
+    output_names: Vec<CString>,
+    host: MemoryInfo<'static>,
+    /// The memory of the GPU, and how a run there is made; held while one runs.
+    gpu: Option<Mutex<Gpu>>,
+    messages: Arc<Mutex<Vec<String>>>,
+    /// External data, which ONNX Runtime may still read.
+    _external: Vec<Mmap>,
+    /// Used by the session, so dropped after it.
+    _stream: Option<Arc<Stream>>,
+}
+
+struct Gpu {
+    memory: MemoryInfo<'static>,
+    run: RunOptions,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("inputs", &self.inputs).finish_non_exhaustive()
+    }
 }
 
 impl Session {
@@ -88,11 +132,53 @@ impl Session {
         model: ModelSource<'_>,
         options: &Options,
     ) -> Result<Self, OrtError> {
-        let _ = (runtime, model, options);
-        Err(OrtError::Model { node: None, missing_operator: false, reason: String::new() })
+        if let Device::Cuda(_) = options.device {
+            runtime.cuda()?;
+        }
+        let messages = Arc::new(Mutex::new(Vec::new()));
+        let mut builder = builder(runtime, options, &messages)?;
+        let mut external = Vec::new();
+        let session = match model {
+            ModelSource::File(path) => builder.commit_from_file(path),
+            ModelSource::Bytes(bytes, files) => {
+                external = map(files)?;
+                bring(&mut builder, files, &external).map_err(error::of_load)?;
+                builder.commit_from_memory(bytes)
+            }
+        };
+        let session = session.map_err(error::of_load)?;
+        let memory = |device, number| {
+            let made = MemoryInfo::new(device, number, AllocatorType::Device, MemoryType::Default);
+            made.map_err(error::of_load)
+        };
+        let (gpu, stream) = match &options.device {
+            Device::Cpu { .. } => (None, None),
+            Device::Cuda(cuda) => {
+                let mut run = RunOptions::new().map_err(error::of_load)?;
+                if cuda.stream.is_some() {
+                    run.disable_device_sync().map_err(error::of_load)?;
+                }
+                let memory = memory(AllocationDevice::CUDA, cuda.device as i32)?;
+                (Some(Mutex::new(Gpu { memory, run })), cuda.stream.clone())
+            }
+        };
+        let ports = |outlets: &[Outlet]| outlets.iter().map(port).collect::<Vec<_>>();
+        let outputs = ports(session.outputs());
+        let names = outputs.iter().map(|output| CString::new(output.name.as_str()).unwrap_or_default());
+        Ok(Self {
+            inputs: ports(session.inputs()),
+            output_names: names.collect(),
+            outputs,
+            host: memory(AllocationDevice::CPU, 0)?,
+            gpu,
+            messages,
+            session,
+            _external: external,
+            _stream: stream,
+        })
     }
 
-    /// The inputs.
+    /// The inputs that must be given.
     pub fn inputs(&self) -> &[Port] {
         &self.inputs
     }
@@ -100,6 +186,12 @@ impl Session {
     /// The outputs.
     pub fn outputs(&self) -> &[Port] {
         &self.outputs
+    }
+
+    /// What ONNX Runtime warned of so far, such as operators that it runs on the CPU beside a GPU; at most the first
+    /// hundred messages, in its own words.
+    pub fn messages(&self) -> Vec<String> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Runs the model and shows the outputs at the positions `wanted` of [`Session::outputs`], in that order. They are
@@ -113,8 +205,43 @@ impl Session {
         wanted: &[usize],
         visit: impl FnOnce(&[Output<'_>]) -> R,
     ) -> Result<R, OrtError> {
-        let _ = (feeds, wanted);
-        Ok(visit(&[]))
+        self.check(feeds.iter().map(|feed| (feed.name, feed.elements.element())))?;
+        let values: Vec<Borrowed<'_>> =
+            feeds.iter().map(|feed| Value::of_feed(feed, &self.host)).collect::<Result<_, _>>()?;
+        let names = feeds.iter().map(|feed| CString::new(feed.name).map_err(|_| wrong(feed.name, "NUL")));
+        let names: Vec<CString> = names.collect::<Result<_, _>>()?;
+        let name_pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
+        let value_pointers: Vec<_> = values.iter().map(|value| value.as_ptr().cast_const()).collect();
+        let wanted_pointers: Vec<_> = wanted.iter().map(|&at| self.output_names[at].as_ptr()).collect();
+        let mut outputs = vec![ptr::null_mut(); wanted.len()];
+        // One run at a time on a GPU, where outputs are copied behind the session's back.
+        let _turn = self.gpu.as_ref().map(|gpu| gpu.lock().unwrap_or_else(PoisonError::into_inner));
+        // SAFETY: ONNX Runtime's `Run` may be called from several threads; names and values are live and as many as said.
+        let status = check(unsafe {
+            (ort::api().Run)(
+                self.session.ptr().cast_mut(),
+                ptr::null(),
+                name_pointers.as_ptr(),
+                value_pointers.as_ptr(),
+                feeds.len(),
+                wanted_pointers.as_ptr(),
+                wanted.len(),
+                outputs.as_mut_ptr(),
+            )
+        });
+        // SAFETY: each is null or a value that `Run` has made for us, also where it failed in the end.
+        let outputs: Vec<_> = outputs.into_iter().map(|value| unsafe { Value::take(value) }).collect();
+        status.map_err(error::of_run)?;
+        let shown: Vec<Output<'_>> = wanted
+            .iter()
+            .zip(&outputs)
+            .map(|(&at, value)| {
+                let name = self.outputs[at].name.as_str();
+                let absent = || Output { name, shape: Vec::new(), elements: Err("nothing".to_owned()) };
+                value.as_ref().map_or_else(absent, |value| value.output(name))
+            })
+            .collect();
+        Ok(visit(&shown))
     }
 
     /// Runs the model on its GPU and shows where the outputs at the positions `wanted` lie in its memory.
@@ -125,14 +252,140 @@ impl Session {
     /// stream: work that `visit` has put there may still read it, work elsewhere must be done.
     ///
     /// # Errors
-    /// As for [`Session::run`].
+    /// As for [`Session::run`]; [`OrtError::Run`] also for a session on the CPU and for an output that is no tensor.
     pub fn run_bound<R>(
         &self,
         feeds: &[BoundFeed<'_>],
         wanted: &[usize],
         visit: impl FnOnce(&[BoundOutput<'_>]) -> R,
     ) -> Result<R, OrtError> {
-        let _ = (feeds, wanted);
-        Ok(visit(&[]))
+        let refused = |reason: &str| OrtError::Run { node: None, reason: reason.to_owned() };
+        let Some(gpu) = &self.gpu else { return Err(refused("the session is not on a GPU")) };
+        self.check(feeds.iter().map(|feed| (feed.name(), feed.element())))?;
+        let gpu = gpu.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = wanted.iter().map(|&at| &self.output_names[at]);
+        let memory = (&self.host, &gpu.memory);
+        // SAFETY: the session lives as long as `self`.
+        let binding = unsafe { Binding::new(self.session.ptr(), feeds, names, memory, error::of_run) }?;
+        // SAFETY: session, options and binding are live.
+        check(unsafe {
+            (ort::api().RunWithBinding)(self.session.ptr().cast_mut(), gpu.run.ptr(), binding.as_ptr())
+        })
+        .map_err(error::of_run)?;
+        let values = binding.outputs().map_err(error::of_run)?;
+        if values.len() != wanted.len() {
+            return Err(refused("an output is missing"));
+        }
+        let shown = wanted.iter().zip(&values).map(|(&at, value)| {
+            let name = self.outputs[at].name.as_str();
+            let (element, shape) =
+                value.describe().map_err(|what| refused(&format!("output `{name}` is {what}")))?;
+            Ok(BoundOutput { name, element, shape, pointer: value.address().map_err(error::of_run)? })
+        });
+        let shown: Vec<BoundOutput<'_>> = shown.collect::<Result<_, OrtError>>()?;
+        Ok(visit(&shown))
     }
+
+    /// Whether what is given is what the model wants.
+    fn check<'a>(&self, feeds: impl Iterator<Item = (&'a str, Element)> + Clone) -> Result<(), OrtError> {
+        feeds.clone().try_for_each(|(name, element)| suits(name, element, &self.inputs))?;
+        let absent = self.inputs.iter().find(|input| !feeds.clone().any(|(name, _)| name == input.name));
+        match absent {
+            Some(input) => Err(wrong(&input.name, "it is not there")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Sets up a session.
+fn builder(
+    runtime: &'static Runtime,
+    options: &Options,
+    messages: &Arc<Mutex<Vec<String>>>,
+) -> Result<SessionBuilder, OrtError> {
+    let messages = Arc::clone(messages);
+    let log = move |_, _: &str, _: &str, _: &str, text: &str| {
+        let mut messages = messages.lock().unwrap_or_else(PoisonError::into_inner);
+        if messages.len() < MESSAGES {
+            messages.push(text.to_owned());
+        }
+    };
+    let (threads, provider) = match &options.device {
+        Device::Cpu { threads } => ((*threads).max(1), None),
+        Device::Cuda(cuda) => (1, Some(cuda_provider(cuda))),
+    };
+    let level = match options.optimization {
+        Optimization::None => GraphOptimizationLevel::Disable,
+        Optimization::Basic => GraphOptimizationLevel::Level1,
+        Optimization::All => GraphOptimizationLevel::All,
+    };
+    let build = || -> Result<SessionBuilder, ort::Error> {
+        let mut builder = SessionBuilder::new(&runtime.environment)?
+            .with_logger(Arc::new(log))?
+            .with_log_level(ort::logging::LogLevel::Warning)?
+            .with_intra_threads(threads)?
+            .with_optimization_level(level)?
+            .with_deterministic_compute(true)?
+            // Between runs the caller's own threads have the processor.
+            .with_config_entry("session.force_spinning_stop", "1")?;
+        if let Some(provider) = provider {
+            provider.register(&mut builder)?;
+        }
+        Ok(builder)
+    };
+    build().map_err(|error| match options.device {
+        Device::Cpu { .. } => error::of_load(error),
+        Device::Cuda(_) => error::of_provider(error),
+    })
+}
+
+fn cuda_provider(cuda: &Cuda) -> ep::ExecutionProviderDispatch {
+    let provider = ep::CUDA::default()
+        .with_device_id(i32::try_from(cuda.device).unwrap_or(i32::MAX))
+        .with_tf32(cuda.tf32)
+        .with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic)
+        .with_arena_extend_strategy(ep::ArenaExtendStrategy::SameAsRequested);
+    let provider = match &cuda.stream {
+        // SAFETY: the session holds the stream for as long as it lives.
+        Some(stream) => unsafe { provider.with_compute_stream(stream.as_raw().cast()) },
+        None => provider,
+    };
+    provider.build()
+}
+
+/// Maps external data into memory.
+fn map(files: &[External]) -> Result<Vec<Mmap>, OrtError> {
+    let one = |file: &External| {
+        // SAFETY: the caller promises that nobody changes the file meanwhile.
+        let mapped = File::open(&file.path).and_then(|opened| unsafe { Mmap::map(&opened) });
+        mapped.map_err(|source| OrtError::External { path: file.path.clone(), source })
+    };
+    files.iter().map(one).collect()
+}
+
+/// Gives external data to the session that is to be.
+fn bring(builder: &mut SessionBuilder, files: &[External], mapped: &[Mmap]) -> Result<(), ort::Error> {
+    for (file, bytes) in files.iter().zip(mapped) {
+        let name = CString::new(file.location.as_str())?;
+        let (name, address, len) = (name.as_ptr(), bytes.as_ptr().cast_mut().cast(), bytes.len());
+        // SAFETY: one name, one address and one length; the memory outlives the session and is not written.
+        check(unsafe {
+            (ort::api().AddExternalInitializersFromMemory)(builder.ptr().cast_mut(), &name, &address, &len, 1)
+        })?;
+    }
+    Ok(())
+}
+
+fn port(outlet: &Outlet) -> Port {
+    let kind = match outlet.dtype() {
+        ValueType::Tensor { ty, shape, .. } => {
+            let number: ort::sys::ONNXTensorElementDataType = (*ty).into();
+            let dims = shape.iter().map(|&side| usize::try_from(side).ok()).collect();
+            Kind::Tensor { element: Element::from_onnx(number as i32), dims }
+        }
+        ValueType::Sequence(_) => Kind::Other("sequence"),
+        ValueType::Map { .. } => Kind::Other("map"),
+        ValueType::Optional(_) => Kind::Other("optional"),
+    };
+    Port { name: outlet.name().to_owned(), kind }
 }

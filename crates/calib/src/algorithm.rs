@@ -1,67 +1,130 @@
-//! From a histogram to a threshold and a scale.
+//! The algorithms that choose a threshold, and how they are written.
+
+mod number;
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::Counts;
-use crate::entropy::{self, EntropyParams};
+pub use number::{Percent, Share};
+
 use crate::table::TableAlgorithm;
+use crate::{CalibError, Counts, Method, Threshold};
 
 /// How a threshold is chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+///
+/// As text, in configuration files, on the command line and in sidecars: `entropy`, `entropy1`, `minmax`, `mse`,
+/// `percentile:99.99`, `legacy:0.99999:1`. The numbers may be left out for their defaults.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {
-    /// The threshold whose quantized histogram diverges least from the original (Kullback-Leibler).
+    /// `entropy`: the threshold whose quantized histogram diverges least from the original (Kullback-Leibler), as
+    /// TensorRT's `IInt8EntropyCalibrator2` is described; see [`EntropyParams`](crate::EntropyParams).
     #[default]
-    #[serde(rename = "entropy")]
     EntropyCalibration2,
-    /// The greatest magnitude: nothing is clipped.
-    #[serde(rename = "minmax")]
+    /// `entropy1`: the older entropy calibrator.
+    ///
+    /// Of `IInt8EntropyCalibrator` NVIDIA says only that it calibrates after layers are fused. Our choice is what was
+    /// public when it was the only one, S. Migacz's slides of 2017: 128 levels, and the first bin counts; see
+    /// [`Preset::Migacz`](crate::Preset).
+    EntropyCalibration,
+    /// `minmax`: the greatest magnitude; nothing is clipped.
     MinMax,
+    /// `percentile`: the least magnitude that this share of all finite values does not exceed, zeros included.
+    Percentile(Percent),
+    /// `mse`: the threshold with the least expected squared error of rounding to INT8 and clipping.
+    Mse,
+    /// `legacy`: a quantile, or what a regression over the lower part of the range makes of it.
+    Legacy(Legacy),
+}
+
+/// The parameters of TensorRT's `IInt8LegacyCalibrator`. The default is what the headers of its tables hold.
+///
+/// Its documentation says no more than that the quantile "will be used to select the region maximum when the quantile
+/// method is in use", and the cutoff is the "fraction of the maximum used to define the regression cutoff when using
+/// regression to determine the region maximum". [`crate::Method::threshold`] documents our reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Legacy {
+    /// The share of values that the threshold does not clip.
+    pub quantile: Share,
+    /// The share of the range that the regression sees; with all of it, there is none.
+    pub cutoff: Share,
+}
+
+impl Default for Legacy {
+    fn default() -> Self {
+        Self { quantile: Share::new(0.999_99).unwrap_or(Share::ALL), cutoff: Share::ALL }
+    }
+}
+
+/// 99.9 %.
+const PERCENTILE_LOW: Algorithm = percentile(99.9);
+/// 99.99 %: what `percentile` alone means.
+const PERCENTILE: Algorithm = percentile(99.99);
+
+const fn percentile(percent: f64) -> Algorithm {
+    match Percent::new(percent) {
+        Some(percent) => Algorithm::Percentile(percent),
+        None => Algorithm::MinMax,
+    }
 }
 
 impl Algorithm {
-    /// All of them, in the order in which messages list them.
-    pub const ALL: [Self; 2] = [Self::EntropyCalibration2, Self::MinMax];
+    /// The word of each, in the order in which messages list them.
+    pub const WORDS: [&str; 6] = ["entropy", "minmax", "percentile", "mse", "entropy1", "legacy"];
 
-    /// The name in configuration files and sidecars.
-    pub fn name(self) -> &'static str {
+    /// What `auto` chooses from, in the order in which ties are decided.
+    pub fn candidates() -> [Self; 5] {
+        [Self::EntropyCalibration2, PERCENTILE, PERCENTILE_LOW, Self::Mse, Self::MinMax]
+    }
+
+    /// The word, without numbers.
+    pub fn word(self) -> &'static str {
         match self {
             Self::EntropyCalibration2 => "entropy",
+            Self::EntropyCalibration => "entropy1",
             Self::MinMax => "minmax",
+            Self::Percentile(_) => "percentile",
+            Self::Mse => "mse",
+            Self::Legacy(_) => "legacy",
         }
+    }
+
+    /// Whether [`EntropyParams`](crate::EntropyParams) decide about its thresholds.
+    pub fn takes_entropy_params(self) -> bool {
+        self == Self::EntropyCalibration2
     }
 
     /// The word for the header of a table of these thresholds.
     ///
     /// TensorRT uses scales as they are, so a table of MinMax scales also works under an
-    /// `EntropyCalibration2` header, and only under that one in trtexec.
+    /// `EntropyCalibration2` header, and only under that one in trtexec. Algorithms that TensorRT does not have go
+    /// under that one too, and so does `legacy`, whose own header is read by none of today's calibrators.
     pub fn table_algorithm(self) -> TableAlgorithm {
         match self {
-            Self::EntropyCalibration2 => TableAlgorithm::EntropyCalibration2,
             Self::MinMax => TableAlgorithm::MinMaxCalibration,
+            Self::EntropyCalibration => TableAlgorithm::EntropyCalibration,
+            _ => TableAlgorithm::EntropyCalibration2,
         }
     }
 
-    /// The threshold of one tensor, with default parameters.
+    /// The threshold of one tensor, with default parameters of the entropy search.
     ///
     /// # Errors
-    /// A [`CalibError`] saying why this tensor has no scale; the table goes without it, and TensorRT then
-    /// keeps the tensor out of INT8.
+    /// As [`Method::threshold`].
     pub fn threshold(self, counts: &Counts) -> Result<Threshold, CalibError> {
-        match self {
-            Self::EntropyCalibration2 => entropy_threshold(counts, &EntropyParams::default()),
-            Self::MinMax => {
-                Threshold { value: f64::from(range(counts)?), bin: None, divergence: None }.checked()
-            }
-        }
+        Method::from(self).threshold(counts)
     }
 }
 
 impl fmt::Display for Algorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.write_str(self.word())?;
+        match self {
+            Self::Percentile(percent) => write!(f, ":{percent}"),
+            Self::Legacy(Legacy { quantile, cutoff }) => write!(f, ":{quantile}:{cutoff}"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -69,138 +132,40 @@ impl FromStr for Algorithm {
     type Err = CalibError;
 
     fn from_str(text: &str) -> Result<Self, CalibError> {
-        Self::ALL
-            .into_iter()
-            .find(|algorithm| algorithm.name() == text)
-            .ok_or_else(|| CalibError::UnknownAlgorithm { found: text.to_owned() })
-    }
-}
-
-/// The magnitude that INT8's 127 stands for.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Threshold {
-    /// The magnitude; entropy's may exceed the greatest one by half a bin.
-    pub value: f64,
-    /// How many bins entropy kept; `None` for other algorithms.
-    pub bin: Option<usize>,
-    /// The least divergence, in nats; `None` for other algorithms.
-    pub divergence: Option<f64>,
-}
-
-impl Threshold {
-    /// The scale of a calibration table: `value / 127`, rounded once.
-    pub fn scale(&self) -> f32 {
-        (self.value / 127.0) as f32
-    }
-
-    /// A scale must be a positive number for TensorRT to use it.
-    fn checked(self) -> Result<Self, CalibError> {
-        if self.scale() > 0.0 { Ok(self) } else { Err(CalibError::TooSmall { threshold: self.value }) }
-    }
-}
-
-/// The threshold by entropy with other than the default parameters.
-///
-/// # Errors
-/// As [`Algorithm::threshold`], and [`CalibError::Params`].
-pub fn entropy_threshold(counts: &Counts, params: &EntropyParams) -> Result<Threshold, CalibError> {
-    params.check()?;
-    let amax = f64::from(range(counts)?);
-    let (width, bins) = match counts {
-        Counts::Canonical(histogram) => (amax / params.bins as f64, histogram.rebin(params.bins)),
-        Counts::TensorRt(histogram) => (histogram.bins().0, histogram.bins().1.to_vec()),
-    };
-    let best = entropy::search(&bins, params);
-    let value = (best.bin as f64 + 0.5) * width;
-    Threshold { value, bin: Some(best.bin), divergence: Some(best.divergence) }.checked()
-}
-
-/// The greatest magnitude, if the tensor has a range at all.
-fn range(histogram: &Counts) -> Result<f32, CalibError> {
-    match histogram.amax() {
-        Some(amax) if amax > 0.0 => Ok(amax),
-        Some(_) => Err(CalibError::AllZero { count: histogram.count() }),
-        None if histogram.nan() == 0 && histogram.infinite() == 0 => Err(CalibError::NeverSeen),
-        None => Err(CalibError::NotFinite { nan: histogram.nan(), infinite: histogram.infinite() }),
-    }
-}
-
-/// Why there is no threshold.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum CalibError {
-    /// The tensor never had a value.
-    #[error("the tensor had no value during calibration")]
-    NeverSeen,
-    /// Every value was zero.
-    #[error("every value of the tensor was 0 during calibration; values seen: {count}")]
-    AllZero {
-        /// How many.
-        count: u64,
-    },
-    /// Every value was NaN or infinite.
-    #[error("no value of the tensor was finite during calibration; NaN: {nan}, infinite: {infinite}")]
-    NotFinite {
-        /// The number of NaN.
-        nan: u64,
-        /// The number of infinities.
-        infinite: u64,
-    },
-    /// The scale is below the least binary32.
-    #[error("the tensor's range is too small for a scale: {threshold:e}")]
-    TooSmall {
-        /// The threshold.
-        threshold: f64,
-    },
-    /// Parameters of the entropy search contradict each other.
-    #[error("the entropy parameter `{name}` must be {wanted}: {found}")]
-    Params {
-        /// The parameter.
-        name: &'static str,
-        /// What it must be.
-        wanted: String,
-        /// What it is.
-        found: usize,
-    },
-    /// Parts of a histogram contradict each other.
-    #[error("the histogram is damaged: {reason}")]
-    Histogram {
-        /// How.
-        reason: &'static str,
-    },
-    /// Counts whose bins depend on the order of the images cannot be added up.
-    #[error(
-        "histograms counted as TensorRT does cannot be merged, since the first batch of each decides its bins"
-    )]
-    Unmergeable,
-    /// There is no such algorithm.
-    #[error("unknown calibration algorithm: `{found}`")]
-    UnknownAlgorithm {
-        /// The name.
-        found: String,
-    },
-}
-
-impl CalibError {
-    /// What mends it, in one sentence.
-    pub fn hint(&self) -> Option<String> {
-        let text = match self {
-            Self::NeverSeen => "check that the tensor is computed for the calibration's shapes",
-            Self::AllZero { .. } => {
-                "calibrate with more varied images, or leave the tensor in higher precision"
+        let unknown = || CalibError::UnknownAlgorithm { found: text.to_owned() };
+        let mut parts = text.split(':');
+        let word = parts.next().unwrap_or_default();
+        let algorithm = match word {
+            "entropy" => Self::EntropyCalibration2,
+            "entropy1" => Self::EntropyCalibration,
+            "minmax" => Self::MinMax,
+            "mse" => Self::Mse,
+            "percentile" => match parts.next() {
+                Some(number) => Self::Percentile(number.parse()?),
+                None => PERCENTILE,
+            },
+            "legacy" => {
+                let default = Legacy::default();
+                let quantile = parts.next().map_or(Ok(default.quantile), str::parse)?;
+                let cutoff = parts.next().map_or(Ok(default.cutoff), str::parse)?;
+                Self::Legacy(Legacy { quantile, cutoff })
             }
-            Self::NotFinite { .. } => {
-                "check `preprocess` and the model in FP32: a tensor of infinities, such as a mask, has no scale"
-            }
-            Self::TooSmall { .. } => "check `preprocess`: the input may be scaled twice",
-            Self::Params { .. } => "leave the parameter out for its default",
-            Self::Histogram { .. } => "run `trt-deploy calibrate` again to count anew",
-            Self::Unmergeable => "count with `histogram: canonical`, or in one run",
-            Self::UnknownAlgorithm { .. } => {
-                let names = Algorithm::ALL.map(|algorithm| format!("`{algorithm}`")).join(" or ");
-                return Some(format!("set `algorithm` to {names}"));
-            }
+            _ => return Err(unknown()),
         };
-        Some(text.to_owned())
+        // A number too many is no algorithm either.
+        if parts.next().is_some() { Err(unknown()) } else { Ok(algorithm) }
+    }
+}
+
+impl Serialize for Algorithm {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Algorithm {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 
@@ -208,101 +173,70 @@ impl CalibError {
 mod tests {
     use super::*;
 
-    fn histogram(values: &[f32]) -> Counts {
-        let mut histogram = crate::Histogram::new();
-        histogram.add(values);
-        histogram.into()
-    }
-
-    fn scale_bits(algorithm: Algorithm, values: &[f32]) -> u32 {
-        algorithm.threshold(&histogram(values)).unwrap().scale().to_bits()
-    }
-
     #[test]
-    fn minmax_scales_are_those_of_tensorrts_tables() {
-        for (amax, bits) in [(1.0, 0x3c01_0204), (6.0, 0x3d41_8306), (-6.0, 0x3d41_8306)] {
-            assert_eq!(scale_bits(Algorithm::MinMax, &[0.0, amax, amax / 2.0]), bits, "{amax}");
-        }
-    }
-
-    #[test]
-    fn unclipped_unit_ranges_have_the_scale_seen_in_tensorrts_tables() {
-        let uniform: Vec<f32> = (0..=100_000).map(|i| i as f32 / 100_000.0).collect();
-        assert_eq!(scale_bits(Algorithm::EntropyCalibration2, &uniform), 0x3c01_0a14);
-        let one_bin_less = Threshold { value: 2047.5 / 2048.0, bin: Some(2047), divergence: None };
-        assert_eq!(one_bin_less.scale().to_bits(), 0x3c00_f9f4);
-    }
-
-    #[test]
-    fn a_constant_tensor_is_not_clipped() {
-        let found = Algorithm::EntropyCalibration2.threshold(&histogram(&[6.0; 100])).unwrap();
-        assert_eq!((found.bin, found.value), (Some(2048), 2048.5 * 6.0 / 2048.0));
-        assert!(found.divergence.unwrap() < 1e-12);
-    }
-
-    #[test]
-    fn an_outlier_is_clipped() {
-        let mut values: Vec<f32> = (0..100_000u32).map(|i| (i * 7919 % 1000) as f32 / 1000.0).collect();
-        values.push(1000.0);
-        let found = Algorithm::EntropyCalibration2.threshold(&histogram(&values)).unwrap();
-        assert!(found.value < 250.0, "{found:?}");
-        assert_eq!(scale_bits(Algorithm::MinMax, &values), (1000.0f32 / 127.0).to_bits());
-    }
-
-    #[test]
-    fn tensors_without_a_range_have_a_reason_instead_of_a_scale() {
-        for algorithm in Algorithm::ALL {
-            let reason = |values: &[f32]| algorithm.threshold(&histogram(values)).unwrap_err();
-            assert_eq!(reason(&[]), CalibError::NeverSeen);
-            assert_eq!(reason(&[0.0, -0.0]), CalibError::AllZero { count: 2 });
-            assert_eq!(reason(&[f32::NAN, f32::INFINITY]), CalibError::NotFinite { nan: 1, infinite: 1 });
-            assert!(matches!(reason(&[f32::from_bits(1)]), CalibError::TooSmall { .. }));
-            assert!(algorithm.threshold(&histogram(&[f32::NAN, 1.0])).is_ok());
-            assert!(algorithm.threshold(&histogram(&[f32::MAX, f32::MIN_POSITIVE])).is_ok());
-        }
-    }
-
-    #[test]
-    fn parameters_out_of_range_are_refused_by_name() {
-        let good = EntropyParams::default();
-        for (params, wrong) in [
-            (EntropyParams { bins: 1, ..good }, "bins"),
-            (EntropyParams { bins: 1 << 20, ..good }, "bins"),
-            (EntropyParams { levels: 0, ..good }, "levels"),
-            (EntropyParams { levels: 129, ..good }, "levels"),
-            (EntropyParams { start: 4096, ..good }, "start"),
-            (EntropyParams { stride: 0, ..good }, "stride"),
+    fn algorithms_are_written_alike_everywhere() {
+        for (text, word) in [
+            ("entropy", "EntropyCalibration2"),
+            ("entropy1", "EntropyCalibration"),
+            ("minmax", "MinMaxCalibration"),
+            ("mse", "EntropyCalibration2"),
+            ("percentile:99.99", "EntropyCalibration2"),
+            ("percentile:0.00001", "EntropyCalibration2"),
+            ("percentile:100", "EntropyCalibration2"),
+            ("legacy:0.99999:1", "EntropyCalibration2"),
+            ("legacy:0.5:0.25", "EntropyCalibration2"),
         ] {
-            let found = entropy_threshold(&histogram(&[1.0]), &params);
-            assert!(matches!(found, Err(CalibError::Params { name, .. }) if name == wrong), "{params:?}");
+            let algorithm: Algorithm = text.parse().unwrap();
+            assert_eq!(algorithm.to_string(), text);
+            assert_eq!(serde_json::to_value(algorithm).unwrap(), text);
+            assert_eq!(serde_json::from_value::<Algorithm>(text.into()).unwrap(), algorithm);
+            assert_eq!(algorithm.table_algorithm().word(), word, "{text}");
+            assert!(Algorithm::WORDS.contains(&algorithm.word()), "{text}");
         }
+        assert_eq!(Algorithm::default().to_string(), "entropy");
     }
 
     #[test]
-    fn algorithms_are_named_alike_everywhere() {
-        for algorithm in Algorithm::ALL {
-            assert_eq!(serde_json::to_value(algorithm).unwrap(), algorithm.name());
-            assert_eq!(algorithm.name().parse(), Ok(algorithm));
-        }
-        assert_eq!(Algorithm::MinMax.table_algorithm().word(), "MinMaxCalibration");
-        assert_eq!(Algorithm::default().table_algorithm().word(), "EntropyCalibration2");
-    }
-
-    #[test]
-    fn every_error_is_worded_as_the_style_asks_and_has_a_hint() {
-        for error in [
-            CalibError::NeverSeen,
-            CalibError::AllZero { count: 1 },
-            CalibError::NotFinite { nan: 1, infinite: 0 },
-            CalibError::TooSmall { threshold: 1e-45 },
-            EntropyParams { stride: 0, ..EntropyParams::default() }.check().unwrap_err(),
-            CalibError::Histogram { reason: "why" },
-            CalibError::Unmergeable,
-            CalibError::UnknownAlgorithm { found: "kl".to_owned() },
+    fn numbers_left_out_have_their_defaults() {
+        for (short, long) in [
+            ("percentile", "percentile:99.99"),
+            ("legacy", "legacy:0.99999:1"),
+            ("legacy:0.9", "legacy:0.9:1"),
+            ("percentile:99.90", "percentile:99.9"),
+            ("percentile:1e2", "percentile:100"),
         ] {
-            let message = error.to_string();
-            assert!(message.starts_with(char::is_lowercase) && !message.ends_with('.'), "{message}");
-            assert!(error.hint().is_some_and(|hint| !hint.is_empty()), "{message}");
+            assert_eq!(short.parse::<Algorithm>().unwrap().to_string(), long);
         }
+    }
+
+    #[test]
+    fn text_that_is_no_algorithm_is_refused() {
+        for text in ["", "kl", "Entropy", "entropy:1", "minmax:", "mse:2", "percentile:99:1", "legacy:1:1:1"]
+        {
+            assert!(matches!(text.parse::<Algorithm>(), Err(CalibError::UnknownAlgorithm { .. })), "{text}");
+        }
+        for text in [
+            "percentile:",
+            "percentile:0",
+            "percentile:-0",
+            "percentile:100.1",
+            "percentile:NaN",
+            "percentile:x",
+            "percentile:inf",
+            "legacy:0",
+            "legacy:1.01",
+            "legacy:0.9:0",
+            "legacy::1",
+        ] {
+            assert!(matches!(text.parse::<Algorithm>(), Err(CalibError::Number { .. })), "{text}");
+        }
+    }
+
+    #[test]
+    fn candidates_differ() {
+        let mut seen = std::collections::HashSet::new();
+        assert!(Algorithm::candidates().into_iter().all(|candidate| seen.insert(candidate)));
+        assert!(seen.contains(&"percentile:99.9".parse().unwrap()));
+        assert_eq!(Legacy::default().quantile.get(), 0.999_99);
     }
 }

@@ -1,5 +1,7 @@
 //! The two ways of counting, under one roof.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{CalibError, Histogram, LinearHistogram};
@@ -16,6 +18,16 @@ pub enum Mode {
     TensorRt,
 }
 
+impl fmt::Display for Mode {
+    /// As configuration files have it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Canonical => "canonical",
+            Self::TensorRt => "tensorrt",
+        })
+    }
+}
+
 /// What was counted of one tensor.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Counts {
@@ -28,6 +40,12 @@ pub enum Counts {
 impl From<Histogram> for Counts {
     fn from(histogram: Histogram) -> Self {
         Self::Canonical(histogram)
+    }
+}
+
+impl From<LinearHistogram> for Counts {
+    fn from(histogram: LinearHistogram) -> Self {
+        Self::TensorRt(histogram)
     }
 }
 
@@ -61,6 +79,14 @@ impl Counts {
     /// Counts values: one batch of the tensor, as far as [`Mode::TensorRt`] is concerned.
     pub fn add(&mut self, values: &[f32]) {
         either!(self, histogram => histogram.add(values));
+    }
+
+    /// As [`Counts::add`], on all threads of the current rayon pool where the mode allows it.
+    pub fn add_parallel(&mut self, values: &[f32]) {
+        match self {
+            Self::Canonical(histogram) => histogram.add_parallel(values),
+            Self::TensorRt(histogram) => histogram.add(values),
+        }
     }
 
     /// Adds the counts of another histogram of the same tensor.

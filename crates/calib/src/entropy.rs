@@ -24,83 +24,10 @@
 //! `Q` is constant within a level, so a level needs two prefix sums instead of its bins, and for the about 127
 //! neighbouring `i` with the same two widths of levels, logarithms are shared: 35 thousand of them per tensor.
 
-use serde::{Deserialize, Serialize};
+mod params;
+mod shared;
 
-use crate::CalibError;
-
-/// What happens to the first bin.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FirstBin {
-    /// It counts as empty.
-    #[default]
-    Discard,
-    /// It counts like any other.
-    Keep,
-}
-
-/// What `Q` is made from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum QSource {
-    /// The kept bins as they are.
-    #[default]
-    WithoutTail,
-    /// The kept bins with the tail in the last one, that is, `P`.
-    WithTail,
-}
-
-/// Parameters of the entropy search. The default is what is known of TensorRT's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct EntropyParams {
-    /// Bins over `[0, amax]`.
-    pub bins: usize,
-    /// The least number of bins kept.
-    pub start: usize,
-    /// The step between numbers of bins tried; `bins` itself is always tried.
-    pub stride: usize,
-    /// Levels of `Q`: 127 for the positive half of INT8.
-    pub levels: usize,
-    /// What happens to the first bin.
-    pub first_bin: FirstBin,
-    /// What `Q` is made from.
-    pub q_source: QSource,
-}
-
-impl Default for EntropyParams {
-    fn default() -> Self {
-        Self {
-            bins: 2048,
-            start: 128,
-            stride: 1,
-            levels: 127,
-            first_bin: FirstBin::default(),
-            q_source: QSource::default(),
-        }
-    }
-}
-
-/// More bins than there are in a histogram would only be interpolated.
-const MAX_BINS: usize = crate::histogram::FINE;
-
-impl EntropyParams {
-    /// # Errors
-    /// [`CalibError::Params`] unless `1 <= levels <= start <= bins <= 16384`, `bins >= 2` and `stride >= 1`.
-    pub fn check(&self) -> Result<(), CalibError> {
-        for (name, found, least, most) in [
-            ("bins", self.bins, 2, MAX_BINS),
-            ("levels", self.levels, 1, self.start),
-            ("start", self.start, 1, self.bins),
-            ("stride", self.stride, 1, self.bins),
-        ] {
-            if !(least..=most).contains(&found) {
-                return Err(CalibError::Params { name, wanted: format!("{least} to {most}"), found });
-            }
-        }
-        Ok(())
-    }
-}
+pub use params::{At, EntropyParams, FirstBin, LevelEdge, LoneTail, Preset, QSource, SMOOTHING, Ties};
 
 /// The bins kept at least loss.
 pub(crate) struct Best {
@@ -108,17 +35,32 @@ pub(crate) struct Best {
     pub divergence: f64,
 }
 
-/// Searches checked parameters over `counts` of `params.bins` bins, the last of which is not empty.
+/// Searches checked parameters over `counts`, the last of which is not empty where they are of `params.bins` bins.
 pub(crate) fn search(counts: &[u64], params: &EntropyParams) -> Best {
+    let bins = counts.len();
+    // Counts of TensorRT's mode have a number of bins of their own.
+    let start = params.start.min(bins);
+    let params = &EntropyParams { start, levels: params.levels.min(start), ..*params };
+    let kept = (start..bins).step_by(params.stride).chain(params.whole.then_some(bins));
     let sums = Sums::new(counts, params.first_bin);
+    if params.level_edge == LevelEdge::Shared {
+        let shared = shared::Shared::new(&sums, params.levels);
+        return best(bins, params.ties, kept.map(|kept| (kept, shared.divergence(kept))));
+    }
     let mut rows = LevelRows::new(&sums);
-    let mut best = Best { bin: params.bins, divergence: f64::INFINITY };
-    let strided = (params.start..params.bins).step_by(params.stride);
-    for kept in strided.chain([params.bins]) {
+    let losses = kept.map(|kept| {
         rows.widen_to(kept / params.levels);
-        let divergence = divergence(&sums, &rows, kept, params);
-        if divergence <= best.divergence {
-            best = Best { bin: kept, divergence };
+        (kept, divergence(&sums, &rows, kept, params))
+    });
+    best(bins, params.ties, losses)
+}
+
+/// The least loss; all bins where no loss is finite.
+fn best(bins: usize, ties: Ties, losses: impl Iterator<Item = (usize, f64)>) -> Best {
+    let mut best = Best { bin: bins, divergence: f64::INFINITY };
+    for (bin, divergence) in losses {
+        if divergence < best.divergence || (ties == Ties::Last && divergence == best.divergence) {
+            best = Best { bin, divergence };
         }
     }
     best
@@ -127,8 +69,10 @@ pub(crate) fn search(counts: &[u64], params: &EntropyParams) -> Best {
 /// `KL(P || Q) = (sum P ln P - sum P ln Q) / |P| - ln |P| + ln |Q|`, with P and Q not normalized.
 fn divergence(sums: &Sums, rows: &LevelRows<'_>, kept: usize, params: &EntropyParams) -> f64 {
     let (width, wider) = (kept / params.levels, kept % params.levels);
-    // P ln Q of all levels but the last, which has the tail. Levels start at `l * kept / levels`.
-    let (mut start, mut remainder, mut cross) = (0, 0, 0.0);
+    // P ln Q of all levels but the last, which has the tail. Levels start at `l * kept / levels`; rounding up is
+    // rounding down with as much as can be added without a change.
+    let rounding = if params.level_edge == LevelEdge::Up { params.levels - 1 } else { 0 };
+    let (mut start, mut remainder, mut cross) = (0, rounding, 0.0);
     for _ in 1..params.levels {
         remainder += wider;
         let extra = usize::from(remainder >= params.levels);
@@ -145,6 +89,7 @@ fn divergence(sums: &Sums, rows: &LevelRows<'_>, kept: usize, params: &EntropyPa
     let last = sums.count(kept - 1, kept);
     let lone = last == 0.0 && tail > 0.0;
     let q_total = match params.q_source {
+        QSource::WithoutTail if lone && params.lone_tail == LoneTail::Infinite => return f64::INFINITY,
         // Of the last bin's P ln Q nothing is added: ln 1 is 0.
         QSource::WithoutTail if lone => {
             cross += x_ln_y(inside, inside / used);
@@ -189,8 +134,9 @@ impl Sums {
             sums.counts.push(sum);
             sums.used.push(used);
             sums.x_ln_x.push(own);
-            let count = match counts.get(bin) {
-                Some(&count) if bin > 0 || first_bin == FirstBin::Keep => count,
+            let from = if bin == 0 && first_bin == FirstBin::Second { 1 } else { bin };
+            let count = match counts.get(from) {
+                Some(&count) if bin > 0 || first_bin != FirstBin::Discard => count,
                 _ => 0,
             };
             sum += count;

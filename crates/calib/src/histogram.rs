@@ -15,6 +15,8 @@
 //!
 //! Counts are integers. NaN and infinities are counted apart and never binned.
 
+use rayon::prelude::*;
+
 use crate::CalibError;
 
 /// The number of bins over `[0, 2^e)`.
@@ -27,7 +29,7 @@ pub(crate) const MIN_EXPONENT: i32 = -100;
 
 /// The greatest count taken from elsewhere. The search computes with binary64, which is exact up to here, and
 /// sums of thousands of such histograms do not overflow.
-const MOST: u64 = 1 << 53;
+pub(crate) const MOST: u64 = 1 << 53;
 
 /// Values that are scanned, then binned: 64 KiB, which stay in the second-level cache.
 const BLOCK: usize = 1 << 14;
@@ -35,6 +37,8 @@ const BLOCK: usize = 1 << 14;
 const LANE: usize = 128;
 /// Slices up to this length are counted without scratch, which would cost more to clear than it saves.
 const SMALL: usize = 1 << 13;
+/// The least number of values that are worth a thread and a histogram of their own.
+const PARALLEL: usize = 1 << 17;
 /// Extra slots that take turns counting zeros: half of a ReLU's output would else wait for one memory cell.
 const ZERO_SLOTS: usize = 16;
 
@@ -103,6 +107,19 @@ impl Histogram {
             // Scratch counts have 32 bits.
             values.chunks(1 << 30).for_each(|part| self.add_large(part));
         }
+    }
+
+    /// Counts values on all threads of the current rayon pool; worth it from about 100,000 values on.
+    pub fn add_parallel(&mut self, values: &[f32]) {
+        let parts = values.par_chunks(values.len().div_ceil(rayon::current_num_threads()).max(PARALLEL));
+        let counted: Vec<Self> = parts
+            .map(|part| {
+                let mut histogram = Self::new();
+                histogram.add(part);
+                histogram
+            })
+            .collect();
+        counted.iter().for_each(|histogram| self.merge(histogram));
     }
 
     fn add_small(&mut self, values: &[f32]) {
@@ -241,6 +258,11 @@ impl Histogram {
         self.infinite
     }
 
+    /// The width of a fine bin: a power of two.
+    pub(crate) fn width(&self) -> f64 {
+        f64::from(self.inverse_width()).recip()
+    }
+
     /// The exponent of the range `[0, 2^e)` of the fine bins.
     pub(crate) fn exponent(&self) -> i32 {
         self.exponent
@@ -297,16 +319,16 @@ impl Histogram {
 }
 
 /// The extremes of a slice, NaN left out.
-struct Extremes {
-    min: f32,
-    max: f32,
+pub(crate) struct Extremes {
+    pub min: f32,
+    pub max: f32,
     nan: bool,
 }
 
 impl Extremes {
     /// One pass that the compiler turns into vector instructions: independent lanes, no branches, and
     /// comparisons that give the lane's value back where the other one is NaN.
-    fn of(values: &[f32]) -> Self {
+    pub fn of(values: &[f32]) -> Self {
         const LANES: usize = 16;
         let mut min = [f32::INFINITY; LANES];
         let mut max = [f32::NEG_INFINITY; LANES];
@@ -328,7 +350,7 @@ impl Extremes {
     }
 
     /// Whether no value is NaN or infinite. The extremes of an empty slice are infinite, in the other order.
-    fn all_finite(&self) -> bool {
+    pub fn all_finite(&self) -> bool {
         !self.nan && self.min != f32::NEG_INFINITY && self.max != f32::INFINITY
     }
 }

@@ -10,21 +10,30 @@
 
 mod algorithm;
 mod counts;
+mod density;
 mod digest;
 mod entropy;
+mod error;
 mod histogram;
+mod legacy;
 mod linear;
+mod method;
+mod mse;
 mod rebin;
+pub mod set;
 pub mod sidecar;
 mod sniff;
 pub mod table;
 
-pub use algorithm::{Algorithm, CalibError, Threshold, entropy_threshold};
+pub use algorithm::{Algorithm, Legacy, Percent, Share};
 pub use counts::{Counts, Mode};
 pub use digest::{Digest, DigestError};
-pub use entropy::{EntropyParams, FirstBin, QSource};
+pub use entropy::{At, EntropyParams, FirstBin, LevelEdge, LoneTail, Preset, QSource, SMOOTHING, Ties};
+pub use error::CalibError;
 pub use histogram::{FINE, Histogram, HistogramParts};
-pub use linear::{LINEAR, LinearHistogram};
+pub use linear::{LINEAR, LinearHistogram, LinearParts};
+pub use method::{Method, Threshold, entropy_threshold};
+pub use set::HistogramSet;
 pub use sidecar::Sidecar;
 pub use sniff::{Kind, sniff};
 pub use table::CalibrationTable;

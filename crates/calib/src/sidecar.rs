@@ -7,14 +7,15 @@
 
 mod stale;
 
-pub use stale::{Stale, Wanted, WantedDataset};
+pub(crate) use stale::first_difference;
+pub use stale::{Stale, Wanted, WantedAlgorithm, WantedDataset};
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Algorithm, Digest};
+use crate::{Algorithm, Digest, Mode};
 
 /// The format this version writes.
 pub const FORMAT: u32 = 1;
@@ -42,11 +43,23 @@ pub struct Sidecar {
     pub shapes: BTreeMap<String, Vec<u64>>,
     /// Images per batch. It does not affect the table.
     pub batch: u32,
-    /// The algorithm.
+    /// The algorithm of every tensor that is not in `overrides`.
     pub algorithm: Algorithm,
-    /// The algorithm's parameters.
+    /// The tensors with another algorithm, by name, whoever decided that: the configuration or `auto`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub overrides: BTreeMap<String, Algorithm>,
+    /// The parameters of the entropy search ([`crate::EntropyParams`]); null where no tensor took them.
     #[serde(default)]
     pub params: Value,
+    /// How values were counted.
+    #[serde(default, skip_serializing_if = "is_canonical")]
+    pub mode: Mode,
+    /// Whether tensors that only pass values on share a scale, as in TensorRT.
+    #[serde(default)]
+    pub propagate: bool,
+    /// Tensors whose range is that of another one, since they only pass its values on; sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub propagated: Vec<Propagated>,
     /// What ran the model.
     pub backend: Backend,
     /// What was seen of each tensor that has a scale, by name.
@@ -57,6 +70,31 @@ pub struct Sidecar {
     /// Tensors to keep in higher precision, by name, sorted: the table has no scale for them on purpose.
     #[serde(default)]
     pub keep: Vec<String>,
+    /// Those that a rescue found, by name, sorted: they have no scale either.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rescued: Vec<String>,
+    /// How `auto` chose: candidates, their figures, the splits; null where it did not.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub auto: Value,
+    /// What was measured of INT8 with this table; null where nothing was.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub evaluation: Value,
+    /// The file of the histograms, relative to the table's folder, if they were kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub histograms: Option<String>,
+}
+
+/// A tensor that has the range of another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Propagated {
+    /// The tensor.
+    pub tensor: String,
+    /// The tensor whose range it has.
+    pub from: String,
+}
+
+fn is_canonical(mode: &Mode) -> bool {
+    *mode == Mode::Canonical
 }
 
 /// The model a table was made from.
@@ -111,12 +149,15 @@ pub struct Skipped {
 }
 
 /// What ran the model.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Backend {
-    /// `rten`, `onnxruntime` or `tensorrt`.
+    /// `rten`, `onnxruntime`, `onnxruntime-cuda` or `tensorrt`.
     pub name: String,
     /// Its version.
     pub version: String,
+    /// What else decides about the numbers, such as `threads` or `tf32`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
 }
 
 /// What was seen of a tensor.

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use trt_calib::sidecar::{
-    Backend, Dataset, FORMAT, Image, ModelSource, Sidecar, SidecarError, Skipped, Stale, TensorRecord,
-    Wanted, WantedDataset, fingerprint,
+    Backend, Dataset, FORMAT, Image, ModelSource, Propagated, Sidecar, SidecarError, Skipped, Stale,
+    TensorRecord, Wanted, WantedAlgorithm, WantedDataset, fingerprint,
 };
-use trt_calib::{Algorithm, Digest};
+use trt_calib::{Algorithm, Digest, Mode};
 
 fn image(name: &str) -> Image {
     Image { name: name.to_owned(), size: 3, hash: Digest::of(name.as_bytes()) }
@@ -47,11 +47,23 @@ fn sidecar() -> Sidecar {
         shapes: BTreeMap::from([("images".to_owned(), vec![1, 3, 640, 640])]),
         batch: 8,
         algorithm: Algorithm::EntropyCalibration2,
+        overrides: BTreeMap::from([("images".to_owned(), Algorithm::MinMax)]),
         params: json!({"bins": 2048, "levels": 127}),
-        backend: Backend { name: "rten".to_owned(), version: "0.27.0".to_owned() },
+        mode: Mode::Canonical,
+        propagate: true,
+        propagated: vec![Propagated { tensor: "pooled".to_owned(), from: "relu".to_owned() }],
+        backend: Backend {
+            name: "rten".to_owned(),
+            version: "0.27.0".to_owned(),
+            settings: BTreeMap::from([("threads".to_owned(), "2".to_owned())]),
+        },
         tensors: BTreeMap::from([("images".to_owned(), record)]),
         without_scale: BTreeMap::from([("mask".to_owned(), "no value was finite".to_owned())]),
         keep: vec!["head".to_owned()],
+        rescued: vec!["softmax".to_owned()],
+        auto: Value::Null,
+        evaluation: json!({"top1": 0.75}),
+        histograms: Some("detector.table.histograms".to_owned()),
     }
 }
 
@@ -67,8 +79,11 @@ fn wanted() -> Wanted {
         }),
         preprocessing: made.preprocessing,
         shapes: made.shapes,
-        algorithm: made.algorithm,
+        algorithm: made.algorithm.into(),
+        overrides: made.overrides,
         params: made.params,
+        mode: made.mode,
+        propagate: made.propagate,
         keep: made.keep,
     }
 }
@@ -155,7 +170,7 @@ fn what_is_wanted_again_is_not_stale() {
 fn each_change_is_named_with_both_values() {
     let other = Digest::of(b"other");
     type Change = fn(&mut Wanted, Digest);
-    let cases: [(Change, &str); 14] = [
+    let cases: [(Change, &str); 20] = [
         (|w, d| w.table = d, "the table was edited by hand: its hash was "),
         (|w, d| w.model.hash = d, "the model `detector.onnx` changed: its hash was "),
         (
@@ -179,7 +194,19 @@ fn each_change_is_named_with_both_values() {
             |w, _| w.shapes.extend([("images".to_owned(), vec![1, 3, 320, 320])]),
             "the calibration shape of `images` was 1x3x640x640, and is 1x3x320x320",
         ),
-        (|w, _| w.algorithm = Algorithm::MinMax, "`algorithm` was entropy, and is minmax"),
+        (|w, _| w.algorithm = Algorithm::MinMax.into(), "`algorithm` was entropy, and is minmax"),
+        (|w, _| w.algorithm = WantedAlgorithm::Auto, "`algorithm` was entropy, and is auto"),
+        (
+            |w, _| w.overrides.extend([("images".to_owned(), Algorithm::Mse)]),
+            "the algorithm of `images` was minmax, and is mse",
+        ),
+        (|w, _| w.overrides.clear(), "the algorithm of `images` was minmax, and is that of all tensors"),
+        (
+            |w, _| w.overrides.extend([("new".to_owned(), Algorithm::Mse)]),
+            "the algorithm of `new` was that of all tensors, and is mse",
+        ),
+        (|w, _| w.mode = Mode::TensorRt, "`histogram` was canonical, and is tensorrt"),
+        (|w, _| w.propagate = false, "`propagate` was true, and is false"),
         (|w, _| w.params["levels"] = json!(128), "the algorithm's `levels` was 127, and is 128"),
         (
             |w, _| w.keep = ["a", "b"].map(str::to_owned).to_vec(),
@@ -196,6 +223,31 @@ fn each_change_is_named_with_both_values() {
     }
     let old = Sidecar { format: 0, ..sidecar() };
     assert_eq!(old.staleness(&wanted()), [Stale::Format { found: 0 }]);
+}
+
+#[test]
+fn what_auto_chose_is_not_stale_while_auto_is_asked_for() {
+    let chosen = Sidecar { auto: json!({"candidates": ["entropy", "mse"]}), ..sidecar() };
+    let asked = Wanted { algorithm: WantedAlgorithm::Auto, overrides: BTreeMap::new(), ..wanted() };
+    assert_eq!(chosen.staleness(&asked), []);
+    let pinned = BTreeMap::from([("images".to_owned(), Algorithm::Mse)]);
+    assert_eq!(chosen.staleness(&Wanted { overrides: pinned, ..asked }).len(), 1);
+}
+
+/// As the first version wrote it: nothing that came later is in it.
+#[test]
+fn a_sidecar_of_before_is_read() {
+    let mut json: Value = serde_json::from_slice(&sidecar().write()).unwrap();
+    let fields = json.as_object_mut().unwrap();
+    for later in ["overrides", "propagate", "propagated", "rescued", "evaluation", "histograms"] {
+        assert!(fields.remove(later).is_some(), "{later}");
+    }
+    fields["backend"].as_object_mut().unwrap().remove("settings");
+    let read = Sidecar::parse(json.to_string().as_bytes()).unwrap();
+    assert!(read.overrides.is_empty() && read.histograms.is_none() && read.mode == Mode::Canonical);
+    let then = Wanted { overrides: BTreeMap::new(), propagate: false, ..wanted() };
+    assert_eq!(read.staleness(&then), []);
+    assert_eq!(read.staleness(&Wanted { propagate: true, ..then }), [Stale::Propagate { now: true }]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use serde_json::Value;
 
 use super::{FORMAT, ModelSource, Sidecar};
-use crate::{Algorithm, Digest};
+use crate::{Algorithm, Digest, Mode};
 
 /// What a table is wanted for.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,11 +21,41 @@ pub struct Wanted {
     /// The shape of each input during calibration.
     pub shapes: BTreeMap<String, Vec<u64>>,
     /// The algorithm.
-    pub algorithm: Algorithm,
-    /// The algorithm's parameters.
+    pub algorithm: WantedAlgorithm,
+    /// The tensors that are to have another one, by name.
+    pub overrides: BTreeMap<String, Algorithm>,
+    /// The parameters of the entropy search; null where no tensor takes them.
     pub params: Value,
+    /// How values are counted.
+    pub mode: Mode,
+    /// Whether tensors that only pass values on share a scale.
+    pub propagate: bool,
     /// Tensors to keep in higher precision, by name, sorted.
     pub keep: Vec<String>,
+}
+
+/// The algorithm that is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WantedAlgorithm {
+    /// Whatever `auto` chooses.
+    Auto,
+    /// This one, for every tensor without one of its own.
+    Fixed(Algorithm),
+}
+
+impl From<Algorithm> for WantedAlgorithm {
+    fn from(algorithm: Algorithm) -> Self {
+        Self::Fixed(algorithm)
+    }
+}
+
+impl fmt::Display for WantedAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Fixed(algorithm) => algorithm.fmt(f),
+        }
+    }
 }
 
 /// The images that would be used now.
@@ -116,7 +146,28 @@ pub enum Stale {
         /// The algorithm recorded.
         recorded: Algorithm,
         /// The algorithm now.
-        now: Algorithm,
+        now: WantedAlgorithm,
+    },
+    /// A tensor is to have another algorithm.
+    Override {
+        /// The tensor.
+        tensor: String,
+        /// The one recorded; `None` where it had that of all.
+        recorded: Option<Algorithm>,
+        /// The one now; `None` where it is to have that of all.
+        now: Option<Algorithm>,
+    },
+    /// Values are to be counted in another way.
+    Mode {
+        /// The mode recorded.
+        recorded: Mode,
+        /// The mode now.
+        now: Mode,
+    },
+    /// Whether tensors that only pass values on share a scale changed.
+    Propagate {
+        /// Whether they are to.
+        now: bool,
     },
     /// A parameter of the algorithm changed.
     Params {
@@ -175,6 +226,14 @@ impl fmt::Display for Stale {
                 write!(f, "the calibration shape of `{input}` was {recorded}, and is {now}")
             }
             Self::Algorithm { recorded, now } => write!(f, "`algorithm` was {recorded}, and is {now}"),
+            Self::Override { tensor, recorded, now } => {
+                let shown = |algorithm: &Option<Algorithm>| {
+                    algorithm.map_or("that of all tensors".to_owned(), |algorithm| algorithm.to_string())
+                };
+                write!(f, "the algorithm of `{tensor}` was {}, and is {}", shown(recorded), shown(now))
+            }
+            Self::Mode { recorded, now } => write!(f, "`histogram` was {recorded}, and is {now}"),
+            Self::Propagate { now } => write!(f, "`propagate` was {}, and is {now}", !now),
             Self::Params { key, recorded, now } => {
                 write!(f, "the algorithm's `{key}` was {}, and is {}", Shown(recorded), Shown(now))
             }
@@ -234,12 +293,7 @@ impl Sidecar {
         for (input, recorded, now) in by_key(&self.shapes, &wanted.shapes) {
             reasons.push(Stale::Shape { input, recorded, now });
         }
-        if self.algorithm == wanted.algorithm {
-            differences("", Some(&self.params), Some(&wanted.params), &mut keys);
-            reasons.extend(keys.into_iter().map(|(key, recorded, now)| Stale::Params { key, recorded, now }));
-        } else {
-            reasons.push(Stale::Algorithm { recorded: self.algorithm, now: wanted.algorithm });
-        }
+        self.method_changes(wanted, &mut reasons);
         if self.keep != wanted.keep {
             let beyond = |one: &[String], other: &[String]| {
                 one.iter().filter(|name| !other.contains(name)).cloned().collect()
@@ -257,6 +311,30 @@ impl Sidecar {
         }
         for (file, recorded, now) in by_key(&self.model.external, &wanted.model.external) {
             reasons.push(Stale::ExternalData { file, recorded, now });
+        }
+    }
+
+    fn method_changes(&self, wanted: &Wanted, reasons: &mut Vec<Stale>) {
+        let auto = wanted.algorithm == WantedAlgorithm::Auto;
+        let same = if auto { !self.auto.is_null() } else { wanted.algorithm == self.algorithm.into() };
+        if same {
+            let mut keys = Vec::new();
+            differences("", Some(&self.params), Some(&wanted.params), &mut keys);
+            reasons.extend(keys.into_iter().map(|(key, recorded, now)| Stale::Params { key, recorded, now }));
+        } else {
+            reasons.push(Stale::Algorithm { recorded: self.algorithm, now: wanted.algorithm });
+        }
+        for (tensor, recorded, now) in by_key(&self.overrides, &wanted.overrides) {
+            // What `auto` decided for single tensors stays.
+            if !auto || now.is_some() {
+                reasons.push(Stale::Override { tensor, recorded, now });
+            }
+        }
+        if self.mode != wanted.mode {
+            reasons.push(Stale::Mode { recorded: self.mode, now: wanted.mode });
+        }
+        if self.propagate != wanted.propagate {
+            reasons.push(Stale::Propagate { now: wanted.propagate });
         }
     }
 
@@ -288,6 +366,13 @@ fn by_key<V: Clone + PartialEq>(
         .filter(|key| recorded.get(*key) != now.get(*key))
         .map(|key| (key.clone(), recorded.get(key).cloned(), now.get(key).cloned()))
         .collect()
+}
+
+/// The path of the first difference of two JSON values, as [`Sidecar::staleness`] compares them, with both values.
+pub(crate) fn first_difference(first: &Value, other: &Value) -> Option<(String, Value, Value)> {
+    let mut found = Vec::new();
+    differences("", Some(first), Some(other), &mut found);
+    found.into_iter().next().map(|(path, a, b)| (path, a.unwrap_or_default(), b.unwrap_or_default()))
 }
 
 /// Collects the paths at which two JSON values differ. `1` and `1.0` are the same; a key that is `null` is the

@@ -53,6 +53,37 @@ impl Buffer {
         unsafe { call!(driver.cuMemcpyDtoH_v2(host.as_mut_ptr().cast(), self.address, self.len)) }
     }
 
+    /// Puts filling the buffer from host memory, which may be shorter than it, into a stream. The host's memory is free
+    /// when this returns: the driver has taken what is in ordinary memory by then. For large copies, see
+    /// [`Pinned`](crate::Pinned).
+    #[cfg(feature = "kernels")]
+    pub fn write_in(&mut self, stream: &crate::Stream, host: &[u8]) -> Result<(), DriverError> {
+        if host.len() > self.len {
+            return Err(DriverError::Length { device: self.len, host: host.len() });
+        }
+        if host.is_empty() {
+            return Ok(());
+        }
+        let driver = self.context.bound()?;
+        let stream = stream.as_raw().cast();
+        // SAFETY: the buffer has room, and ordinary memory has been read when the driver returns.
+        unsafe { call!(driver.cuMemcpyHtoDAsync_v2(self.address, host.as_ptr().cast(), host.len(), stream)) }
+    }
+
+    /// Puts filling the whole buffer with one byte into a stream.
+    #[cfg(feature = "kernels")]
+    pub fn fill_in(&mut self, stream: &crate::Stream, byte: u8) -> Result<(), DriverError> {
+        let driver = self.context.bound()?;
+        // SAFETY: the buffer has `len` bytes, and its release waits for work that uses it.
+        unsafe { call!(driver.cuMemsetD8Async(self.address, byte, self.len, stream.as_raw().cast())) }
+    }
+
+    /// The address, as the driver's functions take it.
+    #[cfg(feature = "kernels")]
+    pub(crate) fn address(&self) -> CUdeviceptr {
+        self.address
+    }
+
     /// The driver for a copy of so many bytes; none if there is nothing to copy.
     fn ready(&self, host: usize) -> Result<Option<&'static Driver>, DriverError> {
         if host != self.len {

@@ -65,6 +65,12 @@ impl Context {
         Ok(memory)
     }
 
+    /// The GPU's handle.
+    #[cfg(feature = "kernels")]
+    pub(crate) fn device(&self) -> CUdevice {
+        self.0.device
+    }
+
     /// The driver, with this context current on the calling thread.
     pub(crate) fn bound(&self) -> Result<&'static Driver, DriverError> {
         self.bind()?;

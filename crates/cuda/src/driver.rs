@@ -5,7 +5,7 @@ use std::ffi::{CStr, c_int};
 use crate::DriverError;
 use crate::sys::{CUdevice, CUdevice_attribute, Driver, call};
 
-/// The GPU with ordinal 0, which is the one engines are built for.
+/// A GPU. Engines are built for the one with ordinal 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
     /// The driver's name for it, such as `Orin`.
@@ -18,8 +18,13 @@ pub struct Device {
 
 /// Asks the driver about the first GPU.
 pub fn device() -> Result<Device, DriverError> {
+    device_at(0)
+}
+
+/// Asks the driver about the GPU with this ordinal.
+pub fn device_at(ordinal: u32) -> Result<Device, DriverError> {
     let driver = Driver::get()?;
-    let device = handle(driver, 0)?;
+    let device = handle(driver, ordinal)?;
     use CUdevice_attribute as Attribute;
     let major = attribute(driver, device, Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
     let minor = attribute(driver, device, Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
@@ -50,7 +55,8 @@ pub fn handle(driver: &Driver, ordinal: u32) -> Result<CUdevice, DriverError> {
     Ok(device)
 }
 
-fn attribute(driver: &Driver, device: CUdevice, which: CUdevice_attribute) -> Result<u32, DriverError> {
+/// What the driver says of a GPU.
+pub fn attribute(driver: &Driver, device: CUdevice, which: CUdevice_attribute) -> Result<u32, DriverError> {
     let mut value = 0;
     // SAFETY: `value` is a valid place for one int, and `device` came from the driver.
     unsafe { call!(driver.cuDeviceGetAttribute(&mut value, which, device)) }?;

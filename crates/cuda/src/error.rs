@@ -33,6 +33,24 @@ pub enum DriverError {
         /// The driver's own name for `code`, such as `CUDA_ERROR_OUT_OF_MEMORY`.
         name: String,
     },
+    /// The driver cannot make machine code of our kernels.
+    #[cfg(feature = "kernels")]
+    #[error("the CUDA driver cannot load the kernels (`{name}`, error {code}): {log}")]
+    Kernels {
+        /// The driver's `CUresult`.
+        code: u32,
+        /// The driver's own name for `code`.
+        name: String,
+        /// What its compiler said.
+        log: String,
+    },
+    /// A tensor with more values than the kernels can count.
+    #[cfg(feature = "kernels")]
+    #[error("a tensor has more values than can be counted on a GPU at once, which are 4294967295: {values}")]
+    TooLong {
+        /// Its values.
+        values: usize,
+    },
     /// A copy between host and device whose sides differ in size; both in bytes.
     #[error(
         "a buffer of {device} bytes on the GPU cannot be copied from or to host memory of this many bytes: {host}"
@@ -46,6 +64,16 @@ pub enum DriverError {
 }
 
 impl DriverError {
+    /// Whether the GPU's memory was too small for a request.
+    pub fn is_out_of_memory(&self) -> bool {
+        matches!(self, Self::Call { code: 2, .. })
+    }
+
+    /// Whether the GPU, or the context on it, is lost: nothing on it can be used any more, in this process at least.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Self::Call { code: 46 | 700..=702 | 709 | 710 | 714..=721 | 999, .. })
+    }
+
     /// What to do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
@@ -62,6 +90,13 @@ impl DriverError {
                 "list the GPUs with `nvidia-smi -L`; a Jetson has one, with number 0"
             }
             Self::Call { code, .. } => call_hint(*code)?,
+            #[cfg(feature = "kernels")]
+            Self::Kernels { .. } => {
+                "the kernels need a GPU of compute capability 7.0 (Volta) or later and a driver of CUDA 11.8 or later: see \
+                 `nvidia-smi`; or calibrate with `--backend onnxruntime`"
+            }
+            #[cfg(feature = "kernels")]
+            Self::TooLong { .. } => "use a smaller `batch`",
             Self::Length { .. } => return None,
         };
         Some(hint.to_owned())
@@ -119,6 +154,10 @@ mod tests {
             call(700),
             call(803),
             call(999),
+            #[cfg(feature = "kernels")]
+            DriverError::Kernels { code: 222, name: String::new(), log: String::new() },
+            #[cfg(feature = "kernels")]
+            DriverError::TooLong { values: 1 << 32 },
         ];
         for error in &all {
             let hint = error.hint().unwrap_or_else(|| panic!("no hint: {error}"));

@@ -38,6 +38,20 @@ impl Stream {
         unsafe { synchronize(self.as_raw()) }
     }
 
+    /// Lets work that is put into this stream from now on wait until `event`, as last recorded, has happened.
+    #[cfg(feature = "kernels")]
+    pub fn wait_for(&self, event: &Event) -> Result<(), DriverError> {
+        let driver = self.context.bound()?;
+        // SAFETY: both handles live as long as the borrows; 0 is the only value for the flags.
+        unsafe { call!(driver.cuStreamWaitEvent(self.handle, event.handle, 0)) }
+    }
+
+    /// What it belongs to.
+    #[cfg(feature = "kernels")]
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
+    }
+
     /// The `CUstream` (and `cudaStream_t`, which is the same) for TensorRT; valid as long as `self`.
     pub fn as_raw(&self) -> *mut c_void {
         self.handle.cast()

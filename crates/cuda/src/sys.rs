@@ -6,11 +6,15 @@
 //! point that a CUDA 11 header declares, whereas a CUDA 10.2 driver (JetPack 4.6) has `cuDevicePrimaryCtxRelease` without
 //! its later `_v2`. That all argument types are cudarc's is checked by the compiler.
 
+#[cfg(feature = "kernels")]
+use std::ffi::c_uchar;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::sync::OnceLock;
 
 use cudarc::driver::sys;
 pub use cudarc::driver::sys::{CUcontext, CUdevice, CUdevice_attribute, CUdeviceptr, CUevent, CUstream};
+#[cfg(feature = "kernels")]
+pub use cudarc::driver::sys::{CUfunction, CUfunction_attribute, CUjit_option, CUmodule};
 
 use crate::DriverError;
 
@@ -19,14 +23,14 @@ type Code = u32;
 
 /// Declares the entry points: `symbol(arguments) like a function of cudarc's with the same arguments`.
 macro_rules! entry_points {
-    ($($name:ident($($type:ty),*) like $like:expr;)*) => {
+    ($($(#[$gate:meta])? $name:ident($($type:ty),*) like $like:expr;)*) => {
         /// All functions of the driver that this crate calls.
         #[allow(non_snake_case, reason = "the fields have the names of the driver's functions")]
         pub struct Driver {
-            $(pub $name: unsafe extern "C" fn($($type),*) -> Code,)*
+            $($(#[$gate])? pub $name: unsafe extern "C" fn($($type),*) -> Code,)*
         }
 
-        $(const _: unsafe fn($($type),*) -> sys::CUresult = $like;)*
+        $($(#[$gate])? const _: unsafe fn($($type),*) -> sys::CUresult = $like;)*
 
         impl Driver {
             fn load() -> Result<Self, DriverError> {
@@ -38,7 +42,7 @@ macro_rules! entry_points {
                 let library = unsafe { sys::culib() };
                 Ok(Self {
                     // SAFETY: the driver's functions have these types: the compiler compared them with cudarc's.
-                    $($name: *unsafe { library.get(concat!(stringify!($name), "\0").as_bytes()) }
+                    $($(#[$gate])? $name: *unsafe { library.get(concat!(stringify!($name), "\0").as_bytes()) }
                         .map_err(|_| DriverError::MissingSymbol { symbol: stringify!($name) })?,)*
                 })
             }
@@ -71,6 +75,30 @@ entry_points! {
     cuMemFree_v2(CUdeviceptr) like sys::cuMemFree_v2;
     cuMemcpyHtoD_v2(CUdeviceptr, *const c_void, usize) like sys::cuMemcpyHtoD_v2;
     cuMemcpyDtoH_v2(*mut c_void, CUdeviceptr, usize) like sys::cuMemcpyDtoH_v2;
+    #[cfg(feature = "kernels")]
+    cuModuleLoadDataEx(*mut CUmodule, *const c_void, c_uint, *mut CUjit_option, *mut *mut c_void) like sys::cuModuleLoadDataEx;
+    #[cfg(feature = "kernels")]
+    cuModuleUnload(CUmodule) like sys::cuModuleUnload;
+    #[cfg(feature = "kernels")]
+    cuModuleGetFunction(*mut CUfunction, CUmodule, *const c_char) like sys::cuModuleGetFunction;
+    #[cfg(feature = "kernels")]
+    cuFuncSetAttribute(CUfunction, CUfunction_attribute, c_int) like sys::cuFuncSetAttribute;
+    #[cfg(feature = "kernels")]
+    cuOccupancyMaxActiveBlocksPerMultiprocessor(*mut c_int, CUfunction, c_int, usize) like sys::cuOccupancyMaxActiveBlocksPerMultiprocessor;
+    #[cfg(feature = "kernels")]
+    cuLaunchKernel(CUfunction, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, CUstream, *mut *mut c_void, *mut *mut c_void) like sys::cuLaunchKernel;
+    #[cfg(feature = "kernels")]
+    cuMemHostAlloc(*mut *mut c_void, usize, c_uint) like sys::cuMemHostAlloc;
+    #[cfg(feature = "kernels")]
+    cuMemFreeHost(*mut c_void) like sys::cuMemFreeHost;
+    #[cfg(feature = "kernels")]
+    cuMemcpyHtoDAsync_v2(CUdeviceptr, *const c_void, usize, CUstream) like sys::cuMemcpyHtoDAsync_v2;
+    #[cfg(feature = "kernels")]
+    cuMemcpyDtoHAsync_v2(*mut c_void, CUdeviceptr, usize, CUstream) like sys::cuMemcpyDtoHAsync_v2;
+    #[cfg(feature = "kernels")]
+    cuMemsetD8Async(CUdeviceptr, c_uchar, usize, CUstream) like sys::cuMemsetD8Async;
+    #[cfg(feature = "kernels")]
+    cuStreamWaitEvent(CUstream, CUevent, c_uint) like sys::cuStreamWaitEvent;
 }
 
 impl Driver {

@@ -25,6 +25,19 @@ pub(crate) fn subgraphs(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
     node.attribute.iter().flat_map(|attribute| attribute.g.as_deref().into_iter().chain(&attribute.graphs))
 }
 
+/// The values that the bodies of a node compute, at every depth.
+pub(crate) fn inner_values(node: &NodeProto) -> Vec<&str> {
+    fn collect<'a>(node: &'a NodeProto, values: &mut Vec<&'a str>) {
+        for inner in subgraphs(node).flat_map(|body| &body.node) {
+            values.extend(inner.outputs());
+            collect(inner, values);
+        }
+    }
+    let mut values = Vec::new();
+    collect(node, &mut values);
+    values
+}
+
 /// Calls `see` for every tensor stored in the model.
 pub(crate) fn visit_tensors(model: &ModelProto, see: &mut dyn FnMut(&TensorProto)) {
     fn in_attribute(attribute: &AttributeProto, see: &mut dyn FnMut(&TensorProto)) {
@@ -157,6 +170,14 @@ fn body_names<'a>(body: &'a GraphProto, defined: &mut HashSet<&'a str>, read: &m
         read.extend(node.input.iter().map(String::as_str).filter(|name| !name.is_empty()));
         subgraphs(node).for_each(|body| body_names(body, defined, read));
     }
+}
+
+/// Everything that a node reads: its inputs, and what its bodies take from outside.
+pub(crate) fn reads(node: &NodeProto) -> Vec<&str> {
+    let (mut local, mut read) = (HashSet::new(), Vec::new());
+    subgraphs(node).for_each(|body| body_names(body, &mut local, &mut read));
+    let captured = read.into_iter().filter(|name| !local.contains(name));
+    node.input.iter().map(String::as_str).filter(|name| !name.is_empty()).chain(captured).collect()
 }
 
 /// Whether `names` has this node's name, or one of the values that it computes.

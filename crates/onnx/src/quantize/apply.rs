@@ -11,13 +11,27 @@ use crate::model::Model;
 use crate::proto::{NodeProto, TensorProto, elem};
 use crate::tensor;
 
-/// Rewrites the inputs of `sites`; returns how many activations were quantized.
-pub(super) fn apply(model: &mut Model, sites: BTreeMap<usize, Site>) -> Result<usize, OnnxError> {
+/// How a quantized weight is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stored {
+    /// As INT8, with a DequantizeLinear.
+    Int8,
+    /// As the floats that the DequantizeLinear would give.
+    Floats,
+}
+
+/// Rewrites the inputs of `sites`; returns the dequantized value of each activation that was quantized.
+pub(crate) fn apply(
+    model: &mut Model,
+    sites: BTreeMap<usize, Site>,
+    stored_as: Stored,
+) -> Result<HashMap<String, String>, OnnxError> {
     let graph = model.graph();
     let mut rewriter = Rewriter {
         names: Names::of(&model.proto),
         folder: model.folder.as_deref(),
         stored: weight::all(graph),
+        stored_as,
         activations: HashMap::new(),
         weights: HashMap::new(),
         nodes: Vec::new(),
@@ -51,13 +65,14 @@ pub(super) fn apply(model: &mut Model, sites: BTreeMap<usize, Site>) -> Result<u
     }
     graph.initializer.append(&mut initializers);
     graph::drop_unread(graph, replaced);
-    Ok(activations.len())
+    Ok(activations)
 }
 
 struct Rewriter<'a> {
     names: Names,
     folder: Option<&'a Path>,
     stored: HashMap<&'a str, Weight<'a>>,
+    stored_as: Stored,
     /// The dequantized value of each activation that was quantized before.
     activations: HashMap<String, String>,
     /// The same of each weight, by its name and axis.
@@ -95,7 +110,14 @@ impl Rewriter<'_> {
             return Ok(known.clone());
         }
         let stored = self.stored[value];
-        let weight::Quantized { values, scales } = weight::quantize(stored, axis, self.folder)?;
+        let weight = weight::quantize(stored, axis, self.folder)?;
+        if self.stored_as == Stored::Floats {
+            let rounded = self.names.fresh(&format!("{value}_rounded"));
+            self.initializers.push(tensor::from_floats(rounded.clone(), &stored.dims(), &weight.floats()));
+            self.weights.insert(key, rounded.clone());
+            return Ok(rounded);
+        }
+        let weight::Quantized { values, scales, .. } = weight;
         let [scale_name, zero_name, quantized] = self.parts(value);
         let dequantized = self.names.fresh(&format!("{value}_dequantized"));
         let dims: &[i64] = if axis.is_some() { &[scales.len() as i64] } else { &[] };

@@ -4,10 +4,11 @@
 //! the weight per output channel, from its largest magnitude, stored as INT8. A value has one Q/DQ pair for all of
 //! its INT8 readers, and everybody else goes on reading the original. Biases stay in FP32.
 
-mod apply;
-mod sites;
+pub(crate) mod apply;
+pub(crate) mod sites;
 mod weight;
 
+use apply::Stored;
 use serde::Serialize;
 
 use crate::error::OnnxError;
@@ -114,12 +115,16 @@ pub fn quantize(
     work.proto.ir_version = Some(work.ir_version().max(opset::IR_VERSION));
     let sites = sites::find(&work, scales, options, &mut report);
     if sites.is_empty() {
-        let first = report.skipped.first();
-        let reason = first.map(|skipped| format!("{}: {}", skipped.node, skipped.reason));
-        let reason = reason.unwrap_or_else(|| "it has no Conv, ConvTranspose, Gemm or MatMul".to_owned());
-        return Err(OnnxError::NothingQuantized { reason });
+        return Err(nothing(&report.skipped));
     }
-    report.tensors = apply::apply(&mut work, sites)?;
+    report.tensors = apply::apply(&mut work, sites, Stored::Int8)?.len();
     *model = work;
     Ok(report)
+}
+
+/// The error for a graph in which nothing is quantized.
+pub(crate) fn nothing(skipped: &[Skipped]) -> OnnxError {
+    let reason = skipped.first().map(|skipped| format!("{}: {}", skipped.node, skipped.reason));
+    let reason = reason.unwrap_or_else(|| "it has no Conv, ConvTranspose, Gemm or MatMul".to_owned());
+    OnnxError::NothingQuantized { reason }
 }

@@ -11,10 +11,10 @@ use crate::tensor;
 use crate::types;
 
 /// The inputs of a node that are to be quantized, by position.
-pub(super) type Site = Vec<(usize, Operand)>;
+pub(crate) type Site = Vec<(usize, Operand)>;
 
 /// How one input is quantized.
-pub(super) enum Operand {
+pub(crate) enum Operand {
     /// Per tensor, with the scale from the table.
     Activation { scale: f32 },
     /// From its own values: per slice along `axis`, or per tensor without one.
@@ -31,7 +31,7 @@ struct Context<'a> {
 }
 
 /// Every node to quantize, by its index; nodes of a suitable operator that are left out go to `report`.
-pub(super) fn find(
+pub(crate) fn find(
     model: &Model,
     scales: &dyn Fn(&str) -> Option<f32>,
     options: &QuantOptions,

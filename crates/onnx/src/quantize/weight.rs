@@ -56,6 +56,16 @@ fn swaps(node: &NodeProto) -> bool {
 pub(super) struct Quantized {
     pub(super) values: Vec<i8>,
     pub(super) scales: Vec<f32>,
+    /// How many values of one slice lie side by side.
+    inner: usize,
+}
+
+impl Quantized {
+    /// What DequantizeLinear gives.
+    pub(super) fn floats(&self) -> Vec<f32> {
+        let scale = |index: usize| self.scales[index / self.inner % self.scales.len()];
+        self.values.iter().enumerate().map(|(index, &value)| f32::from(value) * scale(index)).collect()
+    }
 }
 
 /// Quantizes symmetrically: scale = largest magnitude / 127, value = round(weight / scale), ties to even.
@@ -91,7 +101,7 @@ pub(super) fn quantize(
     let quantized = |(index, value): (usize, &f32)| {
         (value / scales[slice_of(index)]).round_ties_even().clamp(-127.0, 127.0) as i8
     };
-    Ok(Quantized { values: floats.iter().enumerate().map(quantized).collect(), scales })
+    Ok(Quantized { values: floats.iter().enumerate().map(quantized).collect(), scales, inner })
 }
 
 /// The columns of a matrix one after the other.

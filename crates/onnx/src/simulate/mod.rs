@@ -1,10 +1,19 @@
 //! A graph that computes in floats what an INT8 engine would compute, for evaluation.
 
+mod layers;
+
+use std::collections::{BTreeMap, HashMap};
+
 use serde::Serialize;
 
 use crate::error::OnnxError;
+use crate::graph;
 use crate::model::Model;
-use crate::quantize::{QuantizedNode, Skipped};
+use crate::opset::{self, raise_opset};
+use crate::proto::GraphProto;
+use crate::quantize::apply::{Stored, apply};
+use crate::quantize::sites::{self, Operand, Site};
+use crate::quantize::{self, QuantOptions, QuantReport, QuantizedNode, Skipped};
 
 /// What to simulate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -93,8 +102,9 @@ pub struct Simulated {
 /// Makes `model` compute what an INT8 engine with these scales (threshold / 127, by value name) would compute.
 ///
 /// Activations are rounded by a pair of QuantizeLinear and DequantizeLinear, per tensor, symmetrically, to -128..127;
-/// weights per output channel from their largest magnitude, to -127..127. Names of values stay. Operator sets 11 and 12
-/// are raised to 13 first. On an error the model is as it was.
+/// weights per output channel from their largest magnitude, to -127..127. Names of values stay. Where weights are not
+/// [folded](SimulateOptions::fold_weights), operator sets 11 and 12 are raised to 13 first; folded ones do with 10. On an
+/// error the model is as it was.
 ///
 /// # Errors
 /// As for [`crate::quantize`].
@@ -103,6 +113,86 @@ pub fn simulate(
     scales: &dyn Fn(&str) -> Option<f32>,
     options: &SimulateOptions,
 ) -> Result<SimulateReport, OnnxError> {
-    let _ = (model, scales, options);
-    Ok(SimulateReport::default())
+    match model.qdq_nodes() {
+        0 => {}
+        count => return Err(OnnxError::AlreadyQuantized { count }),
+    }
+    let mut work = model.clone();
+    let weights_as = if options.fold_weights { Stored::Floats } else { Stored::Int8 };
+    // Only weights in INT8 need more than one scale a tensor, and so operator set 13.
+    let opset_raised = match weights_as {
+        Stored::Floats if work.opset() >= OLDEST_QDQ => None,
+        _ => raise_opset(&mut work)?,
+    };
+    work.proto.ir_version = Some(work.ir_version().max(opset::IR_VERSION));
+    let names = match &options.only {
+        Only::Everything => &[][..],
+        Only::Layers(names) | Only::Activations(names) => names,
+    };
+    let mut unmatched = graph::unmatched(work.graph(), &options.keep);
+    unmatched.extend(graph::unmatched(work.graph(), names));
+
+    let of_weighted = QuantOptions { keep: options.keep.clone(), ..QuantOptions::default() };
+    let mut found = QuantReport::default();
+    let mut sites = sites::find(&work, scales, &of_weighted, &mut found);
+    if options.scope == Scope::AllLayers {
+        layers::add(&work, scales, &options.keep, &mut sites, &mut found.skipped);
+    }
+    restrict(work.graph(), options, &mut sites);
+    if sites.is_empty() {
+        return Err(quantize::nothing(&found.skipped));
+    }
+    let quantized = sites.keys().map(|&index| {
+        let node = &work.graph().node[index];
+        QuantizedNode { node: node.display(index), op: node.op().to_owned() }
+    });
+    let quantized = quantized.collect();
+    let rounded = rounded(work.graph(), &sites);
+    let dequantized = apply(&mut work, sites, weights_as)?;
+    let tensors = rounded.into_iter().filter_map(|(name, scale)| {
+        let rounded = dequantized.get(&name)?.clone();
+        Some(Simulated { name, rounded, scale })
+    });
+    let tensors = tensors.collect();
+    *model = work;
+    Ok(SimulateReport { quantized, skipped: found.skipped, tensors, unmatched, opset_raised })
+}
+
+/// The first operator set with QuantizeLinear.
+const OLDEST_QDQ: i64 = 10;
+
+/// Takes out of `sites` what the options leave alone.
+fn restrict(graph: &GraphProto, options: &SimulateOptions, sites: &mut BTreeMap<usize, Site>) {
+    sites.retain(|&index, site| {
+        let node = &graph.node[index];
+        match &options.only {
+            Only::Everything => {}
+            Only::Layers(names) => {
+                if !graph::is_named(node, names) {
+                    return false;
+                }
+            }
+            Only::Activations(names) => site.retain(|(at, operand)| {
+                matches!(operand, Operand::Activation { .. })
+                    && node.input(*at).is_some_and(|input| names.iter().any(|name| name == input))
+            }),
+        }
+        site.retain(|(_, operand)| options.weights || matches!(operand, Operand::Activation { .. }));
+        !site.is_empty()
+    });
+}
+
+/// The activations that `sites` round, with their scales, in the order of computation.
+fn rounded(graph: &GraphProto, sites: &BTreeMap<usize, Site>) -> Vec<(String, f32)> {
+    let mut scales = HashMap::new();
+    for (&index, site) in sites {
+        for (at, operand) in site {
+            if let (Operand::Activation { scale }, Some(name)) = (operand, graph.node[index].input(*at)) {
+                scales.insert(name, *scale);
+            }
+        }
+    }
+    let inputs = graph.input.iter().filter_map(|input| input.name.as_deref());
+    let values = inputs.chain(graph.node.iter().flat_map(|node| node.outputs()));
+    values.filter_map(|name| Some((name.to_owned(), *scales.get(name)?))).collect()
 }

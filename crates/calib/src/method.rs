@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::density::Density;
-use crate::entropy::{self, At};
+use crate::entropy;
 use crate::{Algorithm, CalibError, Counts, EntropyParams, Preset, legacy, mse};
 
 /// An algorithm with all of its parameters.
@@ -93,23 +93,20 @@ pub fn entropy_threshold(counts: &Counts, params: &EntropyParams) -> Result<Thre
 
 fn entropy_search(counts: &Counts, params: &EntropyParams) -> Result<Threshold, CalibError> {
     params.check()?;
-    let best;
-    let width = match counts {
-        Counts::Canonical(histogram) => {
-            best = entropy::search(&histogram.rebin(params.bins), params);
-            f64::from(range(counts)?) / params.bins as f64
-        }
-        Counts::TensorRt(histogram) => {
-            let (width, bins) = histogram.bins();
-            best = entropy::search(bins, params);
-            width
-        }
+    let best = match counts {
+        Counts::Canonical(histogram) => entropy::search(&histogram.rebin(params.bins), params),
+        Counts::TensorRt(histogram) => entropy::search(histogram.bins().1, params),
     };
-    let position = match params.at {
-        At::Centre => best.bin as f64 + 0.5,
-        At::Edge => best.bin as f64,
-    };
-    Ok(Threshold { value: position * width, bin: Some(best.bin), divergence: Some(best.divergence) })
+    let value = params.at.position(best.bin) * bin_width(counts, params);
+    Ok(Threshold { value, bin: Some(best.bin), divergence: Some(best.divergence) })
+}
+
+/// The width of the bins that the entropy search sees.
+pub(crate) fn bin_width(counts: &Counts, params: &EntropyParams) -> f64 {
+    match counts {
+        Counts::Canonical(histogram) => f64::from(histogram.amax().unwrap_or(0.0)) / params.bins as f64,
+        Counts::TensorRt(histogram) => histogram.bins().0,
+    }
 }
 
 /// The greatest magnitude, if the tensor has a range at all.

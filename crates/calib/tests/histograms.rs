@@ -119,6 +119,21 @@ fn long_slices_are_counted_like_short_ones() {
 }
 
 #[test]
+fn threads_count_like_one() {
+    let mut random = Uniform(8);
+    let mut values: Vec<f32> = (0..700_001).map(|_| (random.next() * random.next()) as f32 - 0.1).collect();
+    values[600_000] = f32::NAN;
+    values[600_001] = 77.0;
+    let mut found = histogram(&[5.0, f32::INFINITY]);
+    let mut wanted = found.clone();
+    found.add_parallel(&values);
+    found.add_parallel(&[]);
+    wanted.add(&values);
+    assert_eq!(found, wanted);
+    assert_eq!((found.nan(), found.infinite(), found.amax()), (1, 1, Some(77.0)));
+}
+
+#[test]
 fn extremes_are_exact_and_signed() {
     let seen = histogram(&[-3.5, 0.25, 1.0, f32::NAN, f32::NEG_INFINITY]);
     assert_eq!((seen.min(), seen.max(), seen.amax()), (Some(-3.5), Some(1.0), Some(3.5)));

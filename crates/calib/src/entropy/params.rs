@@ -68,6 +68,16 @@ pub enum At {
     Edge,
 }
 
+impl At {
+    /// The threshold of so many kept bins, in units of bins.
+    pub(crate) fn position(self, kept: usize) -> f64 {
+        match self {
+            Self::Centre => kept as f64 + 0.5,
+            Self::Edge => kept as f64,
+        }
+    }
+}
+
 /// Which of several numbers of bins with the least loss is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

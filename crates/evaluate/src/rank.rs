@@ -1,0 +1,211 @@
+//! Which activations and which layers lose most.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use trt_inference::Tensor;
+use trt_metrics::{Comparison, Figures};
+use trt_onnx::{Model, Only, OnnxError, SimulateReport, demand, expose};
+
+use crate::evaluator::run;
+use crate::{EvaluateError, Evaluator, Sample, Study};
+
+/// Activations are looked at in portions of this many, so that not all of them are in memory.
+const PORTION: usize = 64;
+
+/// What an activation loses.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TensorLoss {
+    /// Its ONNX value name.
+    pub name: String,
+    /// The node that computes it, for people; absent for an input.
+    pub producer: Option<String>,
+    /// That node's operator.
+    pub op: Option<String>,
+    /// Its scale, if it is rounded.
+    pub scale: Option<f32>,
+    /// Its value in FP32 against its value in simulated INT8 before it is rounded itself: the error of all that comes
+    /// before it.
+    pub accumulated: Figures,
+    /// Its value in FP32 against that value rounded and clipped by its own scale: the error that its own threshold
+    /// brings.
+    pub own: Option<Figures>,
+    /// The share of its values that its own scale clips, from 0 to 1.
+    pub clipped: Option<f64>,
+}
+
+/// What a layer loses.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LayerLoss {
+    /// Its name, for people.
+    pub node: String,
+    /// Its operator.
+    pub op: String,
+    /// The value that it computes: what to `keep` for it to stay in higher precision.
+    pub output: String,
+    /// Mean SQNR of the outputs in dB with this layer alone in INT8.
+    pub only: f64,
+    /// Mean SQNR of the outputs in dB with everything in INT8 but what computes or reads this value.
+    pub without: f64,
+}
+
+/// What each float activation loses, by accumulated SQNR, the worst first; those with values that are not finite in one
+/// of the two come before all others.
+///
+/// Looks at the first `count` samples of `evaluator`, one after the other.
+///
+/// # Errors
+/// As for [`Evaluator::run`] and [`Study::int8`].
+pub fn rank_tensors(
+    study: &Study,
+    scales: &BTreeMap<String, f32>,
+    evaluator: &Evaluator,
+    count: usize,
+) -> Result<Vec<TensorLoss>, EvaluateError> {
+    let samples = evaluator.inputs(count);
+    if samples.is_empty() {
+        return Err(EvaluateError::NoSamples { first: None });
+    }
+    let (int8, report) = study.with_model(scales)?;
+    let rounded: BTreeMap<&str, f32> =
+        report.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.scale)).collect();
+    let activations = study.model.activations();
+    let mut losses = Vec::new();
+    for portion in activations.chunks(PORTION) {
+        let names: Vec<String> = portion.iter().map(|activation| activation.name.clone()).collect();
+        let both = [
+            values(study, study.model, "FP32", &names, &samples)?,
+            values(study, &int8, "INT8", &names, &samples)?,
+        ];
+        for activation in portion {
+            let name = activation.name.as_str();
+            let [fp32, int8] = [&both[0], &both[1]].map(|values| values.get(name));
+            // What is no float after all, or cannot be an output, is no activation to rank.
+            let (Some(fp32), Some(int8)) = (fp32, int8) else { continue };
+            let mut accumulated = Comparison::default();
+            for (fp32, int8) in fp32.iter().zip(int8) {
+                let refused = |source| EvaluateError::Metrics { output: name.to_owned(), source };
+                accumulated.add(fp32, int8).map_err(refused)?;
+            }
+            let scale = rounded.get(name).copied();
+            let own = scale.map(|scale| own(fp32, scale));
+            losses.push(TensorLoss {
+                name: name.to_owned(),
+                producer: activation.producer.clone(),
+                op: activation.op_type.clone(),
+                scale,
+                accumulated: accumulated.figures(),
+                own: own.map(|(figures, _)| figures),
+                clipped: own.map(|(_, clipped)| clipped),
+            });
+        }
+    }
+    let key = |loss: &TensorLoss| loss.accumulated.sqnr.unwrap_or(f64::NEG_INFINITY);
+    losses.sort_by(|a, b| key(a).total_cmp(&key(b)));
+    Ok(losses)
+}
+
+/// The values of the named activations for each sample, as far as they are 32-bit floats.
+fn values(
+    study: &Study,
+    model: &Model,
+    which: &'static str,
+    names: &[String],
+    samples: &[Sample],
+) -> Result<BTreeMap<String, Vec<Vec<f32>>>, EvaluateError> {
+    let mut model = model.clone();
+    let exposed = expose(&mut model, names);
+    let wanted: BTreeSet<&String> = exposed.outputs.iter().collect();
+    let inputs: BTreeSet<&String> = exposed.inputs.iter().collect();
+    let network = (study.open)(&model).map_err(|source| EvaluateError::Open { which, source })?;
+    let mut values: BTreeMap<String, Vec<Vec<f32>>> = BTreeMap::new();
+    let mut keep = |tensor: Tensor| {
+        if let trt_inference::Values::F32(found) = tensor.values {
+            values.entry(tensor.name).or_default().push(found);
+        }
+    };
+    for sample in samples {
+        let outputs = run(network.as_ref(), which, sample)?;
+        outputs.into_iter().filter(|tensor| wanted.contains(&tensor.name)).for_each(&mut keep);
+        sample.inputs.iter().filter(|input| inputs.contains(&input.name)).cloned().for_each(&mut keep);
+    }
+    Ok(values)
+}
+
+/// The error of rounding to INT8 with a scale, as a QuantizeLinear does it (ties to even, -128 to 127), and the share
+/// that is clipped.
+fn own(values: &[Vec<f32>], scale: f32) -> (Figures, f64) {
+    let mut comparison = Comparison::default();
+    let (mut clipped, mut count) = (0u64, 0u64);
+    for values in values {
+        let steps = values.iter().map(|value| (value / scale).round_ties_even());
+        let rounded: Vec<f32> = steps.clone().map(|step| step.clamp(-128.0, 127.0) * scale).collect();
+        clipped += steps.filter(|step| !(-128.0..=127.0).contains(step)).count() as u64;
+        count += values.len() as u64;
+        comparison.add(values, &rounded).expect("one is made of the other");
+    }
+    (comparison.figures(), clipped as f64 / count.max(1) as f64)
+}
+
+/// What each layer that is simulated in INT8 loses, the one whose rounding alone costs most first.
+///
+/// Runs every sample of `evaluator` twice for each layer.
+///
+/// # Errors
+/// As for [`Evaluator::run`] and [`Study::int8`].
+pub fn sensitivity(
+    study: &Study,
+    scales: &BTreeMap<String, f32>,
+    evaluator: &Evaluator,
+) -> Result<Vec<LayerLoss>, EvaluateError> {
+    let (_, report) = study.with_model(scales)?;
+    let mut losses = Vec::new();
+    for layer in layers(study, scales, &report) {
+        let named = vec![layer.output.clone()];
+        let alone = match study.with(scales, &[], Only::Layers(named.clone())) {
+            Ok((network, _)) => network,
+            // It is of the right kind, and yet nothing in it is rounded, such as an Add behind no convolution.
+            Err(EvaluateError::Simulate { source: OnnxError::NothingQuantized { .. } }) => continue,
+            Err(error) => return Err(error),
+        };
+        let mean = |network: &dyn trt_inference::Network| {
+            evaluator.run(network).map(|run| run.evaluation.mean_sqnr.unwrap_or(-trt_metrics::SQNR_LIMIT))
+        };
+        let without = study.or_fp32(scales, &named)?.0;
+        losses.push(LayerLoss {
+            only: mean(alone.as_ref())?,
+            without: mean(without.as_ref())?,
+            node: layer.node,
+            op: layer.op,
+            output: layer.output,
+        });
+    }
+    losses.sort_by(|a, b| a.only.total_cmp(&b.only));
+    Ok(losses)
+}
+
+/// The layers that may be among those simulated, in the order of computation.
+pub(crate) fn layers(
+    study: &Study,
+    scales: &BTreeMap<String, f32>,
+    report: &SimulateReport,
+) -> Vec<trt_onnx::Layer> {
+    let ops: BTreeSet<&str> = report.quantized.iter().map(|node| node.op.as_str()).collect();
+    let asked = demand(study.model, &|name| scales.get(name).copied(), &study.options.keep);
+    asked.layers.into_iter().filter(|layer| ops.contains(layer.op.as_str())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_of_a_scale_is_that_of_rounding_and_clipping() {
+        let (figures, clipped) = own(&[vec![1.0, 2.0], vec![0.4, 300.0]], 1.0);
+        assert_eq!((figures.max_error, clipped), (Some(173.0), 0.25));
+        let (figures, clipped) = own(&[vec![0.5, 1.5, -2.0]], 1.0);
+        assert_eq!((figures.max_error, figures.mean_other, clipped), (Some(0.5), Some(0.0), 0.0));
+    }
+}

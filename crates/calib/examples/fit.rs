@@ -50,9 +50,10 @@ fn run() -> Result<(), Failure> {
     }
     if as_json {
         let fits: Vec<_> = ranked.iter().take(top).map(record).collect();
-        let others: Vec<_> =
-            rows.iter().map(|(name, found)| json!({"algorithm": name, "agreement": figures(found)}));
-        println!("{:#}", json!({"mode": set.mode, "entropy": fits, "others": others.collect::<Vec<_>>()}));
+        let other =
+            |(name, found): &(String, Agreement)| json!({"algorithm": name, "agreement": figures(found)});
+        let others: Vec<_> = rows.iter().map(other).collect();
+        println!("{:#}", json!({"mode": set.mode, "entropy": fits, "others": others}));
         return Ok(());
     }
     println!("{} tensors in common, counted in mode {}", best.agreement.compared, set.mode);

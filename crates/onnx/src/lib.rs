@@ -46,6 +46,6 @@ pub use opset::raise_opset;
 pub use qdq::{AdaptReport, StripReport, adapt_qdq, strip_qdq};
 pub use quantize::{QuantOptions, QuantReport, QuantizedNode, Skipped, quantize};
 pub use sharing::{Conflict, Member, Propagation, Shared, Sharing, propagation};
-pub use simulate::{Only, Scope, SimulateOptions, SimulateReport, Simulated, simulate};
+pub use simulate::{ONNX_RUNTIME_SETTING, Only, Scope, SimulateOptions, SimulateReport, Simulated, simulate};
 pub use weights::{NonFinite, nonfinite_weights};
 pub use wire::UnknownField;

@@ -15,6 +15,13 @@ use crate::quantize::apply::{Stored, apply};
 use crate::quantize::sites::{self, Operand, Site};
 use crate::quantize::{self, QuantOptions, QuantReport, QuantizedNode, Skipped};
 
+/// The session setting that ONNX Runtime needs for a simulated graph: key and value.
+///
+/// Without it, it makes integer kernels of Q/DQ pairs, and where a convolution's weight is no DequantizeLinear's output
+/// rounds that weight *again, with one scale for all channels*, and its bias (`WeightBiasQuantization`, 1.21 and later).
+/// EfficientNet-Lite0 then computes something else (cosine 0.955 to what the graph says), in twice the time.
+pub const ONNX_RUNTIME_SETTING: (&str, &str) = ("session.disable_quant_qdq", "1");
+
 /// What to simulate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SimulateOptions {
@@ -104,7 +111,7 @@ pub struct Simulated {
 /// Activations are rounded by a pair of QuantizeLinear and DequantizeLinear, per tensor, symmetrically, to -128..127;
 /// weights per output channel from their largest magnitude, to -127..127. Names of values stay. Where weights are not
 /// [folded](SimulateOptions::fold_weights), operator sets 11 and 12 are raised to 13 first; folded ones do with 10. On an
-/// error the model is as it was.
+/// error the model is as it was. ONNX Runtime needs [`ONNX_RUNTIME_SETTING`] to run it as it is.
 ///
 /// # Errors
 /// As for [`crate::quantize`].

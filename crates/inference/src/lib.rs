@@ -4,10 +4,13 @@
 //! What it is not: it chooses no samples, derives no thresholds and knows nothing of TensorRT. The host depends on it;
 //! the device does not.
 
+pub mod cuda;
 mod dataflow;
 mod error;
+mod names;
 mod network;
 mod open;
+pub mod ort;
 pub mod rten;
 mod settings;
 mod source;

@@ -96,7 +96,7 @@ pub trait HistogramSource: Send + Sync {
     ///
     /// # Errors
     /// [`SourceError`]. After [`SourceError::NotANumber`] from a source that was made with
-    /// [`OnNan::Skip`](crate::OnNan), nothing of the batch has been counted and the source goes on; after any other
+    /// [`OnNan::SkipImage`](crate::OnNan), nothing of the batch has been counted and the source goes on; after any other
     /// error its counts are of no use.
     fn accumulate(&self, batch: Batch) -> Result<(), SourceError>;
 
@@ -111,4 +111,12 @@ pub trait HistogramSource: Send + Sync {
     /// # Errors
     /// As for [`HistogramSource::snapshot`].
     fn finish(self: Box<Self>) -> Result<Histograms, SourceError>;
+}
+
+/// The samples that the value at position `first` of an activation belongs to: one, or the whole batch where the model has
+/// moved the axis that counts them.
+pub(crate) fn samples_at(samples: &[String], shape: &[usize], first: usize, values: usize) -> Vec<String> {
+    let per_sample = shape.first() == Some(&samples.len()) && values > 0;
+    let one = per_sample.then(|| first * samples.len() / values);
+    one.map_or(samples, |sample| &samples[sample..=sample]).to_vec()
 }

@@ -5,18 +5,20 @@ use std::path::Path;
 use prost::Message as _;
 use rten::{LoadErrorKind, ModelOptions, NodeId, RunError};
 use trt_onnx::ExternalFile;
-use trt_onnx::proto::{GraphProto, ModelProto, NodeProto};
+use trt_onnx::proto::{GraphProto, ModelProto};
 
 use super::complete::{complete, data_name};
 use crate::dataflow::last_readers;
+use crate::names::{describe, domain_of};
 use crate::{Omitted, SourceError};
 
 /// A model that rten has loaded.
 pub struct Prepared {
     pub(super) model: rten::Model,
     pub(super) nodes: NodeNames,
-    pub(super) input: NodeId,
-    /// Name, node and last reader of each activation, in the order of computation, the input first.
+    /// The inputs that must be given, by name.
+    pub(super) inputs: Vec<(String, NodeId)>,
+    /// Name, node and last reader of each activation, in the order of computation, the inputs among them first.
     pub(super) tensors: Vec<(String, NodeId, usize)>,
     pub(super) omitted: Vec<Omitted>,
 }
@@ -24,7 +26,7 @@ pub struct Prepared {
 impl Prepared {
     /// Loads a validated model, whose external data lies in `folder`.
     ///
-    /// `activations` are the float activations, the input first.
+    /// `activations` are the float activations, the graph's inputs among them first.
     ///
     /// # Errors
     /// [`SourceError::Load`] with the node that rten cannot run, and [`SourceError::ExternalData`].
@@ -46,6 +48,7 @@ impl Prepared {
         let paths: Vec<_> = external.iter().map(|file| file.path.clone()).collect();
         complete(&mut proto, &paths);
         let nodes = NodeNames::replace(&mut proto);
+        let fed = proto.graph.as_ref().map(fed_inputs).unwrap_or_default();
         forget_shapes(&mut proto);
         let model = options.load(proto.encode_to_vec()).map_err(|error| nodes.load_error(&error))?;
 
@@ -58,15 +61,25 @@ impl Prepared {
                     .push(Omitted { name: name.clone(), why: "rten does not have this value".to_owned() }),
             }
         }
-        let Some((_, input)) = known.first().copied() else {
-            return Err(SourceError::Load { node: None, reason: "the graph has no input".to_owned() });
-        };
+        let inputs: Vec<_> =
+            (fed.into_iter()).filter_map(|name| model.find_node(&name).map(|id| (name, id))).collect();
+        if inputs.is_empty() {
+            let reason = "the graph has no input".to_owned();
+            return Err(SourceError::Load { node: None, reason });
+        }
         let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
         let last = proto.graph.as_ref().map(|graph| last_readers(graph, &names)).unwrap_or_default();
         let tensors =
             known.iter().zip(last).map(|((name, id), last)| ((*name).to_owned(), *id, last)).collect();
-        Ok(Self { model, nodes, input, tensors, omitted })
+        Ok(Self { model, nodes, inputs, tensors, omitted })
     }
+}
+
+/// The inputs that must be given: those that have no stored default.
+fn fed_inputs(graph: &GraphProto) -> Vec<String> {
+    let stored: Vec<_> = graph.initializer.iter().map(|tensor| &tensor.name).collect();
+    let fed = graph.input.iter().filter(|input| !stored.contains(&&input.name));
+    fed.filter_map(|input| input.name.clone()).collect()
 }
 
 /// Removes what the file claims about the values between input and outputs.
@@ -114,7 +127,7 @@ impl NodeNames {
     fn rename(&mut self, graph: &mut GraphProto) {
         for (index, node) in graph.node.iter_mut().enumerate() {
             let name = format!("{}{}", self.prefix, self.shown.len());
-            let domain = node.domain.clone().filter(|domain| !["", "ai.onnx"].contains(&domain.as_str()));
+            let domain = domain_of(node);
             self.shown.push(Shown { name: describe(node, index), domain });
             node.name = Some(name);
             let attributes = node.attribute.iter_mut();
@@ -166,14 +179,6 @@ impl NodeNames {
             node: name.and_then(|name| self.show(name)),
             reason: self.tell(&error.to_string(), name),
         }
-    }
-}
-
-/// What people call a node, with its operator.
-fn describe(node: &NodeProto, index: usize) -> String {
-    match node.name.as_deref() {
-        Some(name) if !name.is_empty() => format!("`{name}` ({})", node.qualified_op()),
-        _ => node.display(index),
     }
 }
 

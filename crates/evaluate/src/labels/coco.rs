@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 use trt_metrics::{BBox, Truth};
 
-use super::{LabelError, class, key};
+use super::{Known, LabelError, class, key};
 
 /// The largest file that is read, in bytes; COCO's own training set has 448 MB.
 const MOST: u64 = 1 << 30;
@@ -42,10 +42,7 @@ struct Category {
 }
 
 /// The boxes of each file, and the names of the classes.
-pub(super) fn read(
-    path: &Path,
-    classes: &[String],
-) -> Result<(BTreeMap<String, Vec<Truth>>, Vec<String>), LabelError> {
+pub(super) fn read(path: &Path, classes: &[String]) -> Known<Vec<Truth>> {
     let failed =
         |source: trt_files::ReadError| LabelError::Read { path: path.to_owned(), source: source.into() };
     let content = trt_files::read_capped(path, MOST).map_err(failed)?;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::{LabelError, class, key};
+use super::{Known, LabelError, class, key};
 
 /// The largest file that is read, in bytes: some ten million lines.
 const MOST: u64 = 1 << 30;
@@ -12,10 +12,7 @@ const MOST: u64 = 1 << 30;
 const TITLES: [&str; 6] = ["class", "label", "category", "target", "class_id", "class_name"];
 
 /// The class of each file, and the names of the classes.
-pub(super) fn read(
-    path: &Path,
-    classes: &[String],
-) -> Result<(BTreeMap<String, usize>, Vec<String>), LabelError> {
+pub(super) fn read(path: &Path, classes: &[String]) -> Known<usize> {
     let failed =
         |source: trt_files::ReadError| LabelError::Read { path: path.to_owned(), source: source.into() };
     let content = trt_files::read_capped(path, MOST).map_err(failed)?;

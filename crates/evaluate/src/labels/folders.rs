@@ -4,13 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use super::LabelError;
+use super::{Known, LabelError};
 
 /// The class of each folder, and the names of the classes.
-pub(super) fn read(
-    root: &Path,
-    classes: &[String],
-) -> Result<(BTreeMap<String, usize>, Vec<String>), LabelError> {
+pub(super) fn read(root: &Path, classes: &[String]) -> Known<usize> {
     let failed = |source| LabelError::Read { path: root.to_owned(), source };
     let mut names = Vec::new();
     for entry in fs::read_dir(root).map_err(failed)? {

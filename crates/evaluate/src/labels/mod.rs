@@ -107,6 +107,9 @@ impl Labels {
     }
 }
 
+/// What is said of each file or folder, and the names of the classes.
+type Known<T> = Result<(BTreeMap<String, T>, Vec<String>), LabelError>;
+
 /// Looks a path up by as much of its end as is written down, the longest first.
 fn by_path<'a, T>(files: &'a BTreeMap<String, T>, image: &Path) -> Option<&'a T> {
     let text = image.to_str()?.replace('\\', "/");

@@ -256,7 +256,7 @@ mod tests {
             (f8, doubles(&[1e300]), Elem::F32, lossy(0, &1e300f64.to_string())),
             (f8, doubles(&[2.0, -3.0]), Elem::I32, Ok(Values::I32(vec![2, -3]))),
             (f8, doubles(&[f64::NAN]), Elem::I32, lossy(0, "NaN")),
-            (f8, doubles(&[9_223_372_036_854_775_808.0]), Elem::I64, lossy(0, "9223372036854775808")),
+            (f8, doubles(&[9_223_372_036_854_775_808.0]), Elem::I64, lossy(0, "9223372036854776000")),
             (i8, ints(&[-7, 1 << 40]), Elem::I64, Ok(Values::I64(vec![-7, 1 << 40]))),
             (i8, ints(&[7, 1 << 40]), Elem::I32, lossy(1, "1099511627776")),
             (i8, ints(&[(1 << 24) + 1]), Elem::F32, lossy(0, "16777217")),

@@ -115,6 +115,7 @@ pub fn upstream(model: &mut Model, unsupported: &[usize]) -> Result<Cut, OnnxErr
     let graph = model.graph();
     let activations = model.activations();
     let constants = graph::constants(graph);
+    let unsupported: HashSet<usize> = unsupported.iter().copied().collect();
     let Some(first) = unsupported.iter().copied().filter(|&index| index < graph.node.len()).min() else {
         let outputs = graph.output.iter().filter_map(|output| output.name.clone()).collect();
         return Ok(Cut { outputs, ..Cut::default() });

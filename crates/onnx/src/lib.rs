@@ -1,7 +1,12 @@
 //! Reads an ONNX graph, names its activations, inserts Q/DQ from calibration scales or converts to FP16, and writes it.
 //!
+//! For calibration and evaluation it says which activations share a scale ([`propagation`]), which ones TensorRT wants a
+//! scale for and which layers would run in INT8 ([`demand`]), makes activations outputs ([`expose`]), finds and cuts off
+//! what a host cannot run ([`obstacles`], [`upstream`]), and makes a graph that computes what an INT8 engine would
+//! ([`simulate`]).
+//!
 //! What it is not: it neither runs a model nor infers shapes, and it never fetches anything. The only files it
-//! touches are the model and its external data. It knows nothing of TensorRT or of calibration tables; host and
+//! touches are the model and its external data. It calls no TensorRT and reads no calibration tables; host and
 //! target may depend on it, and it depends on nothing of ours.
 //!
 //! ```no_run

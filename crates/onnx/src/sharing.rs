@@ -98,10 +98,13 @@ pub struct Conflict {
 }
 
 impl Propagation {
-    /// The activation whose scale `name` has: itself unless it is a member of a group.
-    pub fn leader<'a>(&'a self, name: &'a str) -> &'a str {
-        let group = self.groups.iter().find(|group| group.members.iter().any(|member| member.name == name));
-        group.map_or(name, |group| &group.leader)
+    /// The leader of each member; an activation that is not listed has a scale of its own.
+    pub fn leaders(&self) -> HashMap<&str, &str> {
+        let mut leaders = HashMap::new();
+        for group in &self.groups {
+            leaders.extend(group.members.iter().map(|member| (member.name.as_str(), group.leader.as_str())));
+        }
+        leaders
     }
 }
 
@@ -129,7 +132,8 @@ pub fn propagation(model: &Model, sharing: Sharing) -> Propagation {
     let name = |at: usize| activations[at].name.clone();
     let described = |node: usize| (graph.node[node].display(node), graph.node[node].op().to_owned());
     let mut groups = Vec::new();
-    for leader in (0..activations.len()).filter(|&at| finder.leader(at) == at) {
+    let leaders = finder.leaders();
+    for leader in (0..activations.len()).filter(|&at| leaders[at] == at) {
         let members = finder.reached_from(leader).into_iter().map(|(at, Link { to, node })| {
             let (node, op) = described(node);
             Member { name: name(at), from: name(to), node, op }
@@ -141,7 +145,7 @@ pub fn propagation(model: &Model, sharing: Sharing) -> Propagation {
     }
     // A claim on a value that ends up with the same scale by another way is none.
     finder.claims.sort_by_key(|claim| (claim.node, claim.value));
-    let lost = finder.claims.iter().map(|claim| (claim, finder.leader(claim.value), finder.leader(claim.by)));
+    let lost = finder.claims.iter().map(|claim| (claim, leaders[claim.value], leaders[claim.by]));
     let conflicts = lost.filter(|(_, follows, instead_of)| follows != instead_of).map(|(claim, has, not)| {
         let (node, op) = described(claim.node);
         Conflict { name: name(claim.value), follows: name(has), instead_of: name(not), node, op }
@@ -257,12 +261,25 @@ impl<'a> Finder<'a> {
         }
     }
 
-    fn leader(&self, value: usize) -> usize {
-        let mut set = self.sets[self.home[value]];
-        while let Some(next) = set.follows {
-            set = self.sets[next];
+    /// The leader of each activation. Every set is looked at once, however long the chains are.
+    fn leaders(&self) -> Vec<usize> {
+        let mut known: Vec<Option<usize>> = vec![None; self.sets.len()];
+        for &origin in &self.home {
+            let mut way = Vec::new();
+            let mut at = origin;
+            let leader = loop {
+                match (known[at], self.sets[at].follows) {
+                    (Some(leader), _) => break leader,
+                    (None, None) => break self.sets[at].leader,
+                    (None, Some(next)) => {
+                        way.push(at);
+                        at = next;
+                    }
+                }
+            };
+            way.into_iter().chain([at]).for_each(|set| known[set] = Some(leader));
         }
-        set.leader
+        self.home.iter().map(|&origin| known[origin].unwrap_or(origin)).collect()
     }
 
     /// Everything linked to `leader`, with the link that leads there, in the order of computation.

@@ -6,7 +6,10 @@ use common::*;
 use proptest::prelude::*;
 use prost::Message;
 use trt_onnx::proto::elem;
-use trt_onnx::{Fp16Options, Model, QuantOptions, adapt_qdq, quantize, strip_qdq, to_fp16};
+use trt_onnx::{
+    Fp16Options, Model, QuantOptions, Scope, Sharing, SimulateOptions, adapt_qdq, demand, expose,
+    nonfinite_weights, obstacles, propagation, quantize, simulate, strip_qdq, to_fp16, upstream,
+};
 
 /// Does everything that a model file goes through.
 fn exercise(bytes: Vec<u8>) {
@@ -30,9 +33,31 @@ fn exercise(bytes: Vec<u8>) {
             );
         }
     }
+    evaluate(&model);
     if quantize(&mut model, &|_| Some(0.1), &QuantOptions::default()).is_ok() {
         let bytes = model.to_bytes().unwrap();
         assert!(Model::from_bytes(bytes, None).is_ok(), "what quantize made cannot be read again");
+    }
+}
+
+/// Everything that is only looked at, or changed for a calibration or an evaluation.
+fn evaluate(model: &Model) {
+    let shared = propagation(model, Sharing::default());
+    let grouped = shared.groups.iter().map(|group| group.members.len()).sum::<usize>();
+    assert_eq!(shared.leaders().len(), grouped, "an activation is in two groups");
+    let _ = (demand(model, &|_| Some(0.1), &[]), obstacles(model), nonfinite_weights(model));
+    let mut changed = vec![model.clone(); 4];
+    let names: Vec<String> = model.activations().into_iter().map(|activation| activation.name).collect();
+    expose(&mut changed[0], &names);
+    if upstream(&mut changed[1], &[1]).is_err() {
+        changed[1] = model.clone();
+    }
+    for (copy, fold_weights) in changed[2..].iter_mut().zip([true, false]) {
+        let options = SimulateOptions { scope: Scope::AllLayers, fold_weights, ..SimulateOptions::default() };
+        let _ = simulate(copy, &|_| Some(0.1), &options);
+    }
+    for model in changed {
+        assert!(Model::from_bytes(model.to_bytes().unwrap(), None).is_ok(), "it cannot be read again");
     }
 }
 

@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use trt_onnx::proto::{FunctionProto, ModelProto, NodeProto, elem};
-use trt_onnx::{Fp16Options, QuantOptions, adapt_qdq, quantize, strip_qdq, to_fp16};
+use trt_onnx::{
+    Fp16Options, Model, QuantOptions, Scope, Sharing, SimulateOptions, adapt_qdq, demand, expose,
+    nonfinite_weights, obstacles, propagation, quantize, simulate, strip_qdq, to_fp16, upstream,
+};
 
 /// Quadratic time would be billions of steps.
 const MANY: usize = 50_000;
@@ -35,11 +38,27 @@ fn in_time(what: &str, proto: &ModelProto) -> ModelProto {
     assert!(!quantized.activations().is_empty());
     let mut half = quantized.clone();
     to_fp16(&mut half, &Fp16Options::default()).unwrap();
+    analyse(&quantized);
     quantize(&mut quantized, &|_| Some(0.5), &QuantOptions::default()).unwrap();
     let taken = start.elapsed();
     eprintln!("{what}: {taken:?}");
     assert!(taken < limit(), "{what}: {taken:?}");
     self::proto(&quantized)
+}
+
+/// Everything that is only looked at, or changed for an evaluation.
+fn analyse(model: &Model) {
+    propagation(model, Sharing::default()).leaders();
+    demand(model, &|_| Some(0.5), &[]);
+    let found = obstacles(model);
+    let foreign: Vec<usize> = found.foreign.iter().map(|node| node.index).collect();
+    upstream(&mut model.clone(), &foreign).unwrap();
+    nonfinite_weights(model).unwrap();
+    let names: Vec<String> = model.activations().into_iter().map(|activation| activation.name).collect();
+    let mut copy = model.clone();
+    expose(&mut copy, &names);
+    let options = SimulateOptions { scope: Scope::AllLayers, ..SimulateOptions::default() };
+    simulate(&mut copy, &|_| Some(0.5), &options).unwrap();
 }
 
 #[test]
@@ -93,4 +112,24 @@ fn many_pairs_one_behind_the_other() {
     to_fp16(&mut stripped.clone(), &Fp16Options::default()).unwrap();
     assert_eq!(strip_qdq(&mut stripped).unwrap().pairs, MANY / 2);
     assert!(start.elapsed() < limit(), "{:?}", start.elapsed());
+}
+
+#[test]
+fn concats_of_concats_and_values_with_many_readers() {
+    let name = |index: usize| if index == 0 { "x".to_owned() } else { format!("v{index}") };
+    let chain = network(13, |index| node("Concat", &[&name(index), "x"], &[&name(index + 1)]), "w");
+    in_time("concats", &chain);
+    let mut readers = network(13, |index| node("Relu", &["c"], &[&format!("r{index}")]), "w");
+    readers.graph.as_mut().unwrap().node.insert(0, node("Conv", &["x", "w"], &["c"]));
+    in_time("readers", &readers);
+    let mut plugins = network(
+        13,
+        |index| NodeProto {
+            domain: Some("other".into()),
+            ..node("Plugin", &[&name(index)], &[&name(index + 1)])
+        },
+        "w",
+    );
+    plugins.graph.as_mut().unwrap().node.insert(0, node("Conv", &["x", "w"], &["c"]));
+    in_time("plugins", &plugins);
 }

@@ -61,7 +61,7 @@ fn network() -> ModelProto {
     model(13, graph(nodes, stored, vec![value("x", &[1, 3, 8, 8])], vec![value("y", &[1, 5])]))
 }
 
-/// Every scale differs, so that a mix-up shows.
+/// Every scale differs, so that a mix-up shows, and none is a simple ratio of another, so that no value lies half way.
 fn scales(name: &str) -> Option<f32> {
     let scales = [
         ("x", 0.03),
@@ -71,8 +71,8 @@ fn scales(name: &str) -> Option<f32> {
         ("s", 0.7),
         ("g", 0.01),
         ("m", 0.6),
-        ("p", 0.8),
-        ("q", 0.4),
+        ("p", 0.83),
+        ("q", 0.37),
         ("c", 0.9),
         ("t", 7.0),
         ("v", 3.0),
@@ -88,7 +88,7 @@ const WEIGHTED: &str = r#"{"tensors": {
 }, "weights": {"a_node": [1, 0], "b_node": [1, 0], "t_node": [1, 1], "y_node": [1, 0]}}"#;
 const ALL: &str = r#"{"tensors": {
     "a_node": {"0": 0.03}, "b_node": {"0": 0.1}, "s_node": {"1": 0.1}, "p_node": {"0": 0.6}, "q_node": {"0": 0.6},
-    "c_node": {"0": 0.8, "1": 0.4}, "t_node": {"0": 0.9}, "v_node": {"0": 7.0}, "f_node": {"0": 3.0},
+    "c_node": {"0": 0.83, "1": 0.37}, "t_node": {"0": 0.9}, "v_node": {"0": 7.0}, "f_node": {"0": 3.0},
     "y_node": {"0": 2.5}
 }, "weights": {"a_node": [1, 0], "b_node": [1, 0], "t_node": [1, 1], "y_node": [1, 0]}}"#;
 

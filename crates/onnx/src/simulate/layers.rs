@@ -112,12 +112,13 @@ impl<'a> Fusion<'a> {
         if self.by_name.contains(name) || !(kernel == Kernel::Weighted || kernel.is_pointwise()) {
             return None;
         }
-        let mut readers = self.consumers.get(name)?.clone();
-        readers.dedup();
-        let stays = match readers[..] {
-            [only] => only == reader,
-            [first, second] => self.is_gated(first, second),
-            _ => false,
+        let readers = self.consumers.get(name)?;
+        let first = *readers.first()?;
+        let mut others = readers.iter().copied().filter(|&other| other != first);
+        let stays = match (others.next(), others.next()) {
+            (None, _) => first == reader,
+            (Some(second), None) => self.is_gated(first, second),
+            (Some(_), Some(_)) => false,
         };
         stays.then_some(producer)
     }

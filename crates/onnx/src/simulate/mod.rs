@@ -34,7 +34,8 @@ pub struct SimulateOptions {
     /// Whether weights are rounded too.
     pub weights: bool,
     /// Whether rounded weights are stored as floats (four times the room, and nothing to compute when the graph runs)
-    /// or as INT8 with a DequantizeLinear. The numbers are the same.
+    /// or as INT8 with a DequantizeLinear. The numbers are the same. Both are stored in the model itself, so that
+    /// beyond 2 GiB of weights only INT8 leaves a model that can be [written](Model::to_bytes).
     pub fold_weights: bool,
 }
 

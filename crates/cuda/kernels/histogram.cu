@@ -261,7 +261,10 @@ count(const Segment *segments, const u32 *first, const Totals *totals, u32 *scra
         }
         gather(bins, local, seen + segment.tensor, nan_of_batch, again);
         __syncthreads();
-        for (u32 at = threadIdx.x; at < FINE; at += THREADS) {
+        // Blocks end at the same time: each begins elsewhere, or all would add to the same counters.
+        u32 begin = blockIdx.x * (3u * THREADS) + threadIdx.x;
+        for (u32 step = 0; step < FINE; step += THREADS) {
+            u32 at = (begin + step) % FINE;
             u32 counted = bins[at];
             if (counted) {
                 atomicAdd(&target[at], counted);
@@ -295,8 +298,13 @@ settle(Totals *totals, u64 *bins, u32 *scratch, const Seen *seen, const u64 *nan
     bool adds = !refused && !grows;
     // Nobody reads what is written below before the launch ends, but for this block's own threads.
     __syncthreads();
-    for (u32 at = threadIdx.x; at < FINE / 4u; at += THREADS) {
-        uint4 four = counted[at];
+    uint4 fours[FINE / 4u / THREADS];
+#pragma unroll
+    for (u32 round = 0; round < FINE / 4u / THREADS; ++round) fours[round] = counted[round * THREADS + threadIdx.x];
+#pragma unroll
+    for (u32 round = 0; round < FINE / 4u / THREADS; ++round) {
+        u32 at = round * THREADS + threadIdx.x;
+        uint4 four = fours[round];
         if (!(four.x | four.y | four.z | four.w)) continue;
         counted[at] = make_uint4(0u, 0u, 0u, 0u);
         if (adds) {

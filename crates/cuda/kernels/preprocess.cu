@@ -22,6 +22,7 @@ struct Picture {
     u32 inner_width, inner_height;
     u32 left, top;
     u32 column_bits, row_bits;  // weights are multiples of 2^-bits
+    u64 unused;
 };
 
 __device__ u32 luma(const u8 *pixel) {

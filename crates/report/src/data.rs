@@ -5,7 +5,8 @@
 //! JSON has no word for them, so they come back from it as `None`.
 
 use serde::{Deserialize, Serialize};
-use trt_calib::Counts;
+use serde_json::Value;
+use trt_calib::{Counts, Sidecar};
 
 use crate::{Bars, Embedded};
 
@@ -23,6 +24,8 @@ pub struct ReportData {
     pub choice: Option<Choice>,
     /// The activations, in the order of computation.
     pub tensors: Vec<TensorReport>,
+    /// What single layers cost, the costliest first; empty where that was not measured.
+    pub layers: Vec<LayerCost>,
     /// What has a scale and what runs in INT8. `None` if nobody looked.
     pub coverage: Option<Coverage>,
     /// The samples. `None` if nobody looked.
@@ -59,6 +62,56 @@ pub struct Provenance {
     pub created: String,
     /// What else is needed to repeat it: hashes, preprocessing, shapes.
     pub more: Vec<Fact>,
+}
+
+impl Provenance {
+    /// What a table's sidecar records; `table` is the table's file name.
+    pub fn of(sidecar: &Sidecar, table: &str) -> Self {
+        let fact = |label: String, value: String| Fact { label, value };
+        let text = |value: &Value| if value.is_null() { String::new() } else { value.to_string() };
+        let mut more: Vec<Fact> = Vec::new();
+        more.extend(
+            sidecar
+                .model
+                .external
+                .iter()
+                .map(|(file, hash)| fact(format!("Hash of `{file}`"), hash.to_string())),
+        );
+        let shape = |dims: &Vec<u64>| dims.iter().map(u64::to_string).collect::<Vec<_>>().join("x");
+        more.extend(
+            sidecar.shapes.iter().map(|(input, dims)| fact(format!("Shape of `{input}`"), shape(dims))),
+        );
+        more.extend([
+            fact(
+                "Samples".into(),
+                format!("{} of {} asked for", sidecar.dataset.count, sidecar.dataset.requested),
+            ),
+            fact("Fingerprint of the samples".into(), sidecar.dataset.fingerprint.to_string()),
+            fact("Hash of the table".into(), sidecar.table.to_string()),
+            fact("Preprocessing".into(), text(&sidecar.preprocessing)),
+            fact("Batch".into(), sidecar.batch.to_string()),
+            fact("Parameters of the entropy search".into(), text(&sidecar.params)),
+            fact("Shared ranges".into(), if sidecar.propagate { "as in TensorRT" } else { "none" }.into()),
+        ]);
+        let settings: Vec<String> =
+            sidecar.backend.settings.iter().map(|(key, value)| format!("{key} {value}")).collect();
+        let settings =
+            if settings.is_empty() { String::new() } else { format!(" ({})", settings.join(", ")) };
+        let chosen = if sidecar.auto.is_null() { "" } else { "auto: " };
+        Self {
+            model: sidecar.model.file.clone(),
+            model_hash: sidecar.model.hash.to_string(),
+            table: table.to_owned(),
+            algorithm: format!("{chosen}{}", sidecar.algorithm),
+            mode: text(&serde_json::json!(sidecar.mode)).trim_matches('"').to_owned(),
+            backend: format!("{} {}{settings}", sidecar.backend.name, sidecar.backend.version),
+            dataset: String::new(),
+            seed: sidecar.dataset.seed,
+            tool: format!("trt-deploy {}", sidecar.tool_version),
+            created: sidecar.created.clone(),
+            more,
+        }
+    }
 }
 
 /// A label and its value.
@@ -218,8 +271,27 @@ pub struct TensorReport {
     pub thresholds: Vec<Mark>,
     /// Why it has no scale; `None` if it has one.
     pub without_scale: Option<String>,
-    /// How much quantizing this tensor alone costs: its signal-to-quantization-noise ratio in dB.
+    /// Its value in INT8, before it is rounded itself, against its value in FP32: the signal-to-quantization-noise ratio
+    /// of all that comes before it, in dB.
     pub sqnr_db: Option<f64>,
+    /// Its value in FP32 against that value rounded by its own scale: what its own threshold costs, in dB.
+    pub own_db: Option<f64>,
+    /// Why it is kept in higher precision; `None` if it is not.
+    pub kept: Option<String>,
+}
+
+/// What a layer costs: mean signal-to-quantization-noise ratios of the model's outputs, in dB.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LayerCost {
+    /// The node's name.
+    pub name: String,
+    /// Its operator.
+    pub operator: String,
+    /// With this layer alone in INT8.
+    pub only_db: Option<f64>,
+    /// With everything in INT8 but this layer.
+    pub without_db: Option<f64>,
     /// Why it is kept in higher precision; `None` if it is not.
     pub kept: Option<String>,
 }
@@ -390,6 +462,6 @@ pub struct Propagated {
     pub tensor: String,
     /// Where its range comes from.
     pub from: String,
-    /// The operator in between: `MaxPool`, `Concat`.
-    pub through: String,
+    /// The operator in between, such as `MaxPool`, where it is known.
+    pub through: Option<String>,
 }

@@ -172,3 +172,29 @@ fn data_survives_json() {
     assert_eq!(serde_json::from_str::<ReportData>(&text).unwrap(), data);
     assert_eq!(serde_json::from_str::<ReportData>("{}").unwrap(), ReportData::default());
 }
+
+#[test]
+fn a_sidecar_says_where_a_table_comes_from() {
+    let hash = "11".repeat(32);
+    let sidecar = serde_json::json!({
+        "format": 1, "tool_version": "0.1.0", "created": "2026-05-04T09:30:00Z", "table": hash,
+        "model": { "file": "net.onnx", "hash": hash, "external": { "net.data": hash } },
+        "dataset": { "count": 9, "requested": 10, "seed": 7, "fingerprint": hash },
+        "preprocessing": { "resize": "letterbox" }, "shapes": { "images": [1, 3, 640, 640] }, "batch": 4,
+        "algorithm": "mse", "auto": { "because": "why" },
+        "backend": { "name": "rten", "version": "0.27", "settings": { "threads": "8" } }, "tensors": {},
+    });
+    let sidecar = trt_calib::Sidecar::parse(sidecar.to_string().as_bytes()).unwrap();
+    let found = Provenance::of(&sidecar, "net.calib");
+    let texts = [&found.model, &found.table, &found.algorithm, &found.mode, &found.backend, &found.tool];
+    assert_eq!(
+        texts,
+        ["net.onnx", "net.calib", "auto: mse", "canonical", "rten 0.27 (threads 8)", "trt-deploy 0.1.0"]
+    );
+    let more =
+        |label: &str| found.more.iter().find(|fact| fact.label == label).map(|fact| fact.value.as_str());
+    assert_eq!(more("Shape of `images`"), Some("1x3x640x640"));
+    assert_eq!(more("Samples"), Some("9 of 10 asked for"));
+    assert_eq!(more("Preprocessing"), Some("{\"resize\":\"letterbox\"}"));
+    assert!(more("Hash of `net.data`").is_some());
+}

@@ -71,10 +71,9 @@ fn saturated(data: &ReportData) -> Markup {
 
 /// Tensors that got another one's range.
 pub(super) fn propagated(all: &[Propagated]) -> Markup {
-    let rows: Vec<Vec<Markup>> = all
-        .iter()
-        .map(|one| vec![name(&one.tensor), html! { (visible(&one.through)) }, name(&one.from)])
-        .collect();
+    let through = |one: &Propagated| html! { (one.through.as_deref().map(visible).unwrap_or_default()) };
+    let rows: Vec<Vec<Markup>> =
+        all.iter().map(|one| vec![name(&one.tensor), through(one), name(&one.from)]).collect();
     html! {
         @if rows.is_empty() { p.fine { "Every tensor has the range that was counted of it." } }
         @else {

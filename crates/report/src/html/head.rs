@@ -99,7 +99,7 @@ pub(super) fn provenance(from: &Provenance) -> Markup {
     let more = from.more.iter().map(|fact| (fact.label.as_str(), &fact.value));
     html! {
         dl.facts { @for (label, fact) in facts.into_iter().chain(more) { @if !fact.is_empty() {
-            div { dt { (visible(label)) } dd { (prose(fact)) } }
+            div { dt { (prose(label)) } dd { (prose(fact)) } }
         } } }
     }
 }

@@ -80,7 +80,7 @@ fn sections(data: &ReportData) -> Vec<Section> {
         ("results", "INT8 against FP32", Some(results::results(&data.results))),
         ("choice", "Choice of the algorithm", data.choice.as_ref().map(results::choice)),
         ("pictures", "Side by side", pictures),
-        ("ranking", "Cost of each tensor", Some(tensors::ranking(&data.tensors))),
+        ("ranking", "What each tensor loses", Some(tensors::ranking(&data.tensors, &data.layers))),
         ("coverage", "Coverage", Some(coverage::coverage(data))),
         ("tensors", "Histograms", Some(tensors::histograms(&data.tensors))),
         ("dataset", "Samples", data.dataset.as_ref().map(dataset::dataset)),

@@ -3,47 +3,77 @@
 use maud::{Markup, PreEscaped, html};
 
 use super::parts::{long_table, name, prose, table, value};
-use crate::data::{TensorReport, Unit};
+use crate::data::{LayerCost, TensorReport, Unit};
 use crate::plot::{self, Look};
 use crate::text::{count, number, percent, visible};
 
-/// Tensors by what quantizing each of them costs, the worst first.
-pub(super) fn ranking(tensors: &[TensorReport]) -> Markup {
-    let mut ranked: Vec<(usize, f64, &TensorReport)> = tensors
+/// Tensors by how far INT8 has taken them from FP32, the worst first, and layers by what they cost.
+pub(super) fn ranking(tensors: &[TensorReport], layers: &[LayerCost]) -> Markup {
+    let mut ranked: Vec<(usize, &TensorReport)> = tensors
         .iter()
         .enumerate()
-        .filter_map(|(at, tensor)| Some((at, tensor.sqnr_db.filter(|db| !db.is_nan())?, tensor)))
+        .filter(|(_, tensor)| [tensor.sqnr_db, tensor.own_db].iter().flatten().any(|db| !db.is_nan()))
         .collect();
-    ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
-    if ranked.is_empty() {
+    if ranked.is_empty() && layers.is_empty() {
         return html! {
-            p.fine { "It was not measured: " code { "trt-deploy evaluate" } " ranks tensors by what they cost." }
+            p.fine { "It was not measured: " code { "trt-deploy evaluate" } " ranks tensors by what they lose." }
         };
     }
+    // What has no figure comes last.
+    let figure = |tensor: &TensorReport| tensor.sqnr_db.filter(|db| !db.is_nan()).unwrap_or(f64::INFINITY);
+    ranked.sort_by(|a, b| figure(a.1).total_cmp(&figure(b.1)));
     let rows: Vec<Vec<Markup>> = ranked
         .iter()
-        .map(|(at, db, tensor)| {
-            let kept = html! { @if let Some(why) = &tensor.kept { span.badge { "kept" } " " (prose(why)) } };
+        .map(|(at, tensor)| {
             vec![
                 html! { a href={ "#t" (at) } { (name(&tensor.name)) } },
                 html! { (tensor.operator.as_deref().map(visible).unwrap_or_default()) },
-                kept,
-                value(Some(*db), Unit::Decibel),
+                precision(tensor.kept.as_deref()),
+                value(tensor.sqnr_db, Unit::Decibel),
+                value(tensor.own_db, Unit::Decibel),
             ]
         })
         .collect();
     html! {
         p {
-            "Only the one tensor is quantized and all else stays in FP32; the less its signal-to-quantization-noise "
-            "ratio (SQNR), the more it costs."
+            "Signal-to-quantization-noise ratio (SQNR) of each tensor: the less, the more it loses. "
+            strong { "So far" } " is the error of all layers before it, " strong { "own" }
+            " the error that its own threshold brings."
         }
         @if let Some(svg) = plot::sqnr(tensors, Look::Inside) {
-            figure.wide {
+            figure.wide tabindex="0" {
                 (PreEscaped(svg.to_string()))
-                figcaption { "SQNR of each tensor in the order of computation. Dots: INT8. Rings: kept in higher precision." }
+                figcaption { "SQNR in the order of computation. Dots: so far. Rings: so far, kept in higher precision. Crosses: own." }
             }
         }
-        (long_table("Tensors, the costliest first", 3, &["Tensor", "Operator", "Precision", "SQNR"], &rows, "tensor"))
+        @if !rows.is_empty() {
+            (long_table("Tensors, the worst first", 3, &["Tensor", "Operator", "Precision", "So far", "Own"], &rows, "tensor"))
+        }
+        @if !layers.is_empty() { (costs(layers)) }
+    }
+}
+
+fn precision(kept: Option<&str>) -> Markup {
+    html! { @if let Some(why) = kept { span.badge { "kept" } " " (prose(why)) } }
+}
+
+fn costs(layers: &[LayerCost]) -> Markup {
+    let rows: Vec<Vec<Markup>> = layers
+        .iter()
+        .map(|layer| {
+            vec![
+                name(&layer.name),
+                html! { (visible(&layer.operator)) },
+                precision(layer.kept.as_deref()),
+                value(layer.only_db, Unit::Decibel),
+                value(layer.without_db, Unit::Decibel),
+            ]
+        })
+        .collect();
+    html! {
+        h3 { "Layers" }
+        p { "Mean SQNR of the outputs with one layer alone in INT8, and with all but that layer." }
+        (long_table("Layers, the costliest first", 3, &["Layer", "Operator", "Precision", "Alone", "Without it"], &rows, "layer"))
     }
 }
 

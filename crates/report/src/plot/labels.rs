@@ -65,10 +65,10 @@ fn arrange(labels: &[Label], turn: usize) -> Vec<Label> {
     let outwards =
         begin.iter().rev().map(|label| (label, false)).chain(end.iter().map(|label| (label, true)));
     for (label, ends) in outwards {
-        let rows = (0..=labels.len()).map(|row| Label { row, ends, ..label.clone() });
+        let mut rows = (0..=labels.len()).map(|row| Label { row, ends, ..label.clone() });
         let free = rows.clone().find(|label| !placed.iter().any(|other| label.collides(other)));
         // Above all others nothing but a line can be crossed.
-        placed.extend(free.or_else(|| rows.last()));
+        placed.extend(free.or_else(|| rows.next_back()));
     }
     placed
 }

@@ -16,8 +16,8 @@ const BOTTOM: f64 = 216.0;
 /// How many of the worst are named.
 const NAMED: usize = 3;
 
-/// Draws each tensor's signal-to-quantization-noise ratio in the order of computation; those kept in higher precision
-/// are rings. `None` where fewer than two tensors have one.
+/// Draws each tensor's signal-to-quantization-noise ratio in the order of computation: so far as dots, or as rings for
+/// those kept in higher precision, and its own as crosses. `None` where fewer than two tensors have one so far.
 pub fn sqnr(tensors: &[TensorReport], look: Look) -> Option<Svg> {
     let points: Vec<(usize, f64, &TensorReport)> = tensors
         .iter()
@@ -27,7 +27,12 @@ pub fn sqnr(tensors: &[TensorReport], look: Look) -> Option<Svg> {
     if points.len() < 2 {
         return None;
     }
-    let values = points.iter().map(|point| point.1);
+    let own: Vec<(usize, f64)> = tensors
+        .iter()
+        .enumerate()
+        .filter_map(|(at, tensor)| Some((at, tensor.own_db.filter(|db| db.is_finite())?)))
+        .collect();
+    let values = points.iter().map(|point| point.1).chain(own.iter().map(|point| point.1));
     let (low, high) = (values.clone().fold(0.0, f64::min), values.fold(10.0, f64::max));
     let x = Scale { low: 0.0, high: (tensors.len() - 1) as f64, from: LEFT + 8.0, to: RIGHT - 8.0 };
     let y = Scale { low, high, from: BOTTOM, to: TOP };
@@ -42,6 +47,10 @@ pub fn sqnr(tensors: &[TensorReport], look: Look) -> Option<Svg> {
             dots += &format!("M{} {}h0", coordinate(x), coordinate(y));
         }
     }
+    let crosses = own.iter().fold(String::new(), |path, &(at, db)| {
+        let (x, y) = (x.at(at as f64), y.at(db));
+        path + &format!("M{} {}h5m-2.5-2.5v5", coordinate(x - 2.5), coordinate(y))
+    });
     let mut worst = points.clone();
     worst.sort_by(|a, b| a.1.total_cmp(&b.1));
     worst.truncate(NAMED);
@@ -53,6 +62,7 @@ pub fn sqnr(tensors: &[TensorReport], look: Look) -> Option<Svg> {
     );
     let content = html! {
         (axes(&y))
+        @if !crosses.is_empty() { path.crosses d=(crosses) {} }
         path.dots d=(dots) {}
         path.rings d=(rings) {}
         @for (name, x, y) in names(worst.iter().map(|point| (point.2.name.as_str(), place(point)))) {

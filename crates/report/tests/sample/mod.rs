@@ -19,6 +19,13 @@ pub fn report(tensors: usize) -> ReportData {
         results: vec![results("report", "seen by neither calibration nor selection", 500)],
         choice: Some(choice()),
         tensors: (0..tensors).map(tensor).collect(),
+        layers: vec![LayerCost {
+            name: "/model.24/m.0/Conv".into(),
+            operator: "Conv".into(),
+            only_db: Some(19.2),
+            without_db: Some(23.9),
+            kept: None,
+        }],
         coverage: Some(coverage()),
         dataset: Some(dataset()),
         side_by_side: vec![side_by_side("street-042.jpg", 3), side_by_side(HOSTILE, 8)],
@@ -26,7 +33,7 @@ pub fn report(tensors: usize) -> ReportData {
             .map(|at| Propagated {
                 tensor: format!("/model.{at}/pool/MaxPool_output_0"),
                 from: format!("/model.{at}/cv1/act/Mul_output_0"),
-                through: "MaxPool".into(),
+                through: Some("MaxPool".into()),
             })
             .collect(),
     }
@@ -158,6 +165,7 @@ pub fn tensor(at: usize) -> TensorReport {
         tensor = tensor.with_threshold(algorithm, amax * share, chosen, &counts);
     }
     tensor.sqnr_db = Some(f64::from(38.0 + 5.0 * bell(at, 7 * at) - if at % 12 == 8 { 24.0 } else { 0.0 }));
+    tensor.own_db = tensor.sqnr_db.map(|db| db + 3.0 + 4.0 * f64::from(bell(at, 11)).abs());
     if at == 8 {
         tensor.kept = Some("`--rescue` needs it: with it, objectness reaches 20 dB".into());
     }

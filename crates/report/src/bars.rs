@@ -41,15 +41,15 @@ impl Bars {
 
     /// The share of values above a magnitude, taking those within a bar as evenly spread; `None` without values.
     pub fn share_beyond(&self, magnitude: f64) -> Option<f64> {
-        let all: u64 = self.counts.iter().sum();
-        if all == 0 || !magnitude.is_finite() {
+        let sum = |counts: &[u64]| counts.iter().map(|&count| count as f64).sum::<f64>();
+        let all = sum(&self.counts);
+        if all == 0.0 || !magnitude.is_finite() {
             return None;
         }
         let at = (magnitude / self.width).clamp(0.0, self.counts.len() as f64);
         let bar = at as usize;
         let within = self.counts.get(bar).map_or(0.0, |&count| count as f64 * (1.0 - (at - bar as f64)));
-        let above: u64 = self.counts.iter().skip(bar + 1).sum();
-        Some((above as f64 + within) / all as f64)
+        Some((sum(self.counts.get(bar + 1..).unwrap_or_default()) + within) / all)
     }
 
     /// Where the bars end.

@@ -5,10 +5,8 @@
 //! JSON has no word for them, so they come back from it as `None`.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use trt_calib::{Counts, Sidecar};
 
-use crate::{Bars, Embedded};
+use crate::{Embedded, Provenance, TensorReport};
 
 /// All that a report shows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -34,93 +32,6 @@ pub struct ReportData {
     pub side_by_side: Vec<SideBySide>,
     /// Tensors that got another one's range.
     pub propagated: Vec<Propagated>,
-}
-
-/// What was calibrated, with what and from what. All of it is text as a reader wants it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Provenance {
-    /// The ONNX file's name.
-    pub model: String,
-    /// The hash of that file.
-    pub model_hash: String,
-    /// The table's file name.
-    pub table: String,
-    /// The algorithm, such as `entropy`, or `auto: mse`.
-    pub algorithm: String,
-    /// How values were counted: `canonical` or `tensorrt`.
-    pub mode: String,
-    /// What ran the model, with its version and settings.
-    pub backend: String,
-    /// The name of the dataset's folder or list.
-    pub dataset: String,
-    /// The seed of the sample.
-    pub seed: u64,
-    /// This tool and its version.
-    pub tool: String,
-    /// When, in RFC 3339.
-    pub created: String,
-    /// What else is needed to repeat it: hashes, preprocessing, shapes.
-    pub more: Vec<Fact>,
-}
-
-impl Provenance {
-    /// What a table's sidecar records; `table` is the table's file name.
-    pub fn of(sidecar: &Sidecar, table: &str) -> Self {
-        let fact = |label: String, value: String| Fact { label, value };
-        let text = |value: &Value| if value.is_null() { String::new() } else { value.to_string() };
-        let mut more: Vec<Fact> = Vec::new();
-        more.extend(
-            sidecar
-                .model
-                .external
-                .iter()
-                .map(|(file, hash)| fact(format!("Hash of `{file}`"), hash.to_string())),
-        );
-        let shape = |dims: &Vec<u64>| dims.iter().map(u64::to_string).collect::<Vec<_>>().join("x");
-        more.extend(
-            sidecar.shapes.iter().map(|(input, dims)| fact(format!("Shape of `{input}`"), shape(dims))),
-        );
-        more.extend([
-            fact(
-                "Samples".into(),
-                format!("{} of {} asked for", sidecar.dataset.count, sidecar.dataset.requested),
-            ),
-            fact("Fingerprint of the samples".into(), sidecar.dataset.fingerprint.to_string()),
-            fact("Hash of the table".into(), sidecar.table.to_string()),
-            fact("Preprocessing".into(), text(&sidecar.preprocessing)),
-            fact("Batch".into(), sidecar.batch.to_string()),
-            fact("Parameters of the entropy search".into(), text(&sidecar.params)),
-            fact("Shared ranges".into(), if sidecar.propagate { "as in TensorRT" } else { "none" }.into()),
-        ]);
-        let settings: Vec<String> =
-            sidecar.backend.settings.iter().map(|(key, value)| format!("{key} {value}")).collect();
-        let settings =
-            if settings.is_empty() { String::new() } else { format!(" ({})", settings.join(", ")) };
-        let chosen = if sidecar.auto.is_null() { "" } else { "auto: " };
-        Self {
-            model: sidecar.model.file.clone(),
-            model_hash: sidecar.model.hash.to_string(),
-            table: table.to_owned(),
-            algorithm: format!("{chosen}{}", sidecar.algorithm),
-            mode: text(&serde_json::json!(sidecar.mode)).trim_matches('"').to_owned(),
-            backend: format!("{} {}{settings}", sidecar.backend.name, sidecar.backend.version),
-            dataset: String::new(),
-            seed: sidecar.dataset.seed,
-            tool: format!("trt-deploy {}", sidecar.tool_version),
-            created: sidecar.created.clone(),
-            more,
-        }
-    }
-}
-
-/// A label and its value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fact {
-    /// What it is.
-    pub label: String,
-    /// Its value.
-    pub value: String,
 }
 
 /// INT8 against FP32 on a set of samples.
@@ -247,39 +158,6 @@ pub struct Override {
     pub because: String,
 }
 
-/// What was seen of an activation and what was made of it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct TensorReport {
-    /// Its ONNX value name.
-    pub name: String,
-    /// The operator that computes it; `None` for an input of the model.
-    pub operator: Option<String>,
-    /// The counts of its magnitudes.
-    pub bars: Bars,
-    /// The least finite value.
-    pub min: Option<f32>,
-    /// The greatest finite value.
-    pub max: Option<f32>,
-    /// The number of finite values.
-    pub count: u64,
-    /// The number of NaN.
-    pub nan: u64,
-    /// The number of infinities.
-    pub infinite: u64,
-    /// The candidates' thresholds; at most one is chosen.
-    pub thresholds: Vec<Mark>,
-    /// Why it has no scale; `None` if it has one.
-    pub without_scale: Option<String>,
-    /// Its value in INT8, before it is rounded itself, against its value in FP32: the signal-to-quantization-noise ratio
-    /// of all that comes before it, in dB.
-    pub sqnr_db: Option<f64>,
-    /// Its value in FP32 against that value rounded by its own scale: what its own threshold costs, in dB.
-    pub own_db: Option<f64>,
-    /// Why it is kept in higher precision; `None` if it is not.
-    pub kept: Option<String>,
-}
-
 /// What a layer costs: mean signal-to-quantization-noise ratios of the model's outputs, in dB.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -294,54 +172,6 @@ pub struct LayerCost {
     pub without_db: Option<f64>,
     /// Why it is kept in higher precision; `None` if it is not.
     pub kept: Option<String>,
-}
-
-/// A threshold on a tensor's magnitudes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Mark {
-    /// The algorithm.
-    pub algorithm: String,
-    /// The magnitude that 127 stands for.
-    pub value: f64,
-    /// Whether it is the one in the table.
-    pub chosen: bool,
-    /// The share of values that exceed it and saturate.
-    pub beyond: Option<f64>,
-}
-
-impl TensorReport {
-    /// What was counted of a tensor, without thresholds.
-    pub fn new(name: impl Into<String>, counts: &Counts) -> Self {
-        Self {
-            name: name.into(),
-            bars: Bars::of(counts, Bars::SHOWN),
-            min: counts.min(),
-            max: counts.max(),
-            count: counts.count(),
-            nan: counts.nan(),
-            infinite: counts.infinite(),
-            ..Self::default()
-        }
-    }
-
-    /// Adds a threshold; the share of values beyond it is read off the same counts.
-    #[must_use]
-    pub fn with_threshold(mut self, algorithm: &str, value: f64, chosen: bool, counts: &Counts) -> Self {
-        let beyond = Bars::of(counts, Bars::FINE).share_beyond(value);
-        self.thresholds.push(Mark { algorithm: algorithm.to_owned(), value, chosen, beyond });
-        self
-    }
-
-    /// The threshold in the table.
-    pub fn chosen(&self) -> Option<&Mark> {
-        self.thresholds.iter().find(|mark| mark.chosen)
-    }
-
-    /// The greatest magnitude.
-    pub fn amax(&self) -> Option<f32> {
-        Some(self.max?.max(-self.min?).abs())
-    }
 }
 
 /// What has a scale and what runs in INT8.

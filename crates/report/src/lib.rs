@@ -14,6 +14,8 @@ mod error;
 mod html;
 mod picture;
 pub mod plot;
+mod provenance;
+mod tensor;
 pub mod terminal;
 pub mod text;
 
@@ -22,3 +24,5 @@ pub use data::*;
 pub use error::ReportError;
 pub use html::html;
 pub use picture::{Embedded, Mime};
+pub use provenance::{Fact, Provenance};
+pub use tensor::{Mark, TensorReport};

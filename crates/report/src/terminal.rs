@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use crate::data::TensorReport;
+use crate::TensorReport;
 use crate::plot::{axis, why_empty};
 use crate::text::{count, number, percent, visible};
 
@@ -105,7 +105,7 @@ fn columns_of(tensor: &TensorReport, columns: usize, end: f64) -> Vec<f64> {
     for (at, &n) in tensor.bars.counts.iter().enumerate() {
         let (start, stop) = (at as f64 * tensor.bars.width, (at + 1) as f64 * tensor.bars.width);
         let (first, last) = ((start / per_column) as usize, (stop / per_column) as usize);
-        for (column, sum) in sums.iter_mut().enumerate().take(last + 1).skip(first) {
+        for (column, sum) in sums.iter_mut().enumerate().take(last.saturating_add(1)).skip(first) {
             let overlap = stop.min((column + 1) as f64 * per_column) - start.max(column as f64 * per_column);
             *sum += n as f64 * (overlap / tensor.bars.width).max(0.0);
         }

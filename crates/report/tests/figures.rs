@@ -50,6 +50,23 @@ fn a_terminal_without_unicode_gets_ascii_and_without_colour_no_escapes() {
 }
 
 #[test]
+fn numbers_that_no_counting_gives_draw_something_all_the_same() {
+    let odd = [f64::NAN, f64::INFINITY, -1.0, 0.0, 5e-324, 1e308];
+    for width in odd {
+        for value in odd {
+            let mut tensor = small();
+            tensor.bars = Bars { width, counts: vec![u64::MAX, 0, 1] };
+            tensor.thresholds.iter_mut().for_each(|mark| (mark.value, mark.beyond) = (value, Some(value)));
+            (tensor.sqnr_db, tensor.own_db) = (Some(value), Some(width));
+            assert!(plot::png(&plot::histogram(&tensor, Look::Light), 1.0).is_ok(), "{width} {value}");
+            assert!(terminal::histogram(&tensor, &PLAIN).contains("conv1/relu:0"), "{width} {value}");
+            let data = ReportData { tensors: vec![tensor; 3], ..ReportData::default() };
+            assert!(trt_report::html(&data).ends_with("</html>"), "{width} {value}");
+        }
+    }
+}
+
+#[test]
 fn the_environment_says_what_a_terminal_can_show() {
     type Case = (Option<usize>, &'static [(&'static str, &'static str)], bool, bool);
     let cases: [Case; 7] = [

@@ -3,7 +3,8 @@
 use maud::{Markup, html};
 
 use super::parts::{cosine, name, prose, value};
-use crate::data::{Against, OutputFigures, Provenance, ReportData, Results, Unit};
+use crate::Provenance;
+use crate::data::{Against, OutputFigures, ReportData, Results, Unit};
 use crate::text::{count, percent, visible};
 
 /// The title, the most important figures, and what must be known first.

@@ -3,7 +3,8 @@
 use maud::{Markup, PreEscaped, html};
 
 use super::parts::{long_table, name, prose, table, value};
-use crate::data::{LayerCost, TensorReport, Unit};
+use crate::TensorReport;
+use crate::data::{LayerCost, Unit};
 use crate::plot::{self, Look};
 use crate::text::{count, number, percent, visible};
 

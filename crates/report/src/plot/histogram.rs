@@ -8,7 +8,7 @@ use super::axis::{CountScale, Scale, short};
 use super::labels::{self, GAP, Label};
 use super::{Look, Svg, coordinate, frame};
 use crate::Bars;
-use crate::data::TensorReport;
+use crate::TensorReport;
 use crate::text::{count, number, percent, visible};
 
 const WIDTH: f64 = 640.0;

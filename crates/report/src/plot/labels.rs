@@ -1,6 +1,6 @@
 //! Names of thresholds above a figure, in as many rows as it takes for none to cover another one or its line.
 
-use crate::data::Mark;
+use crate::Mark;
 use crate::text::{number, visible};
 
 /// A name at its line. Thresholds that cannot be told apart share one.

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::axis::Scale;
 use super::histogram::middle_cut;
 use super::{Look, Svg, coordinate, frame};
-use crate::data::TensorReport;
+use crate::TensorReport;
 use crate::text::{number, visible};
 
 const WIDTH: f64 = 960.0;

@@ -19,6 +19,10 @@ use crate::header::Header;
 const MAX_SAMPLE_BYTES: u64 = 1 << 30;
 /// How many members an archive has at most.
 const MAX_MEMBERS: usize = 4096;
+/// How many samples a stack has at most: each of them is remembered.
+const MAX_ROWS: u64 = 1 << 22;
+/// How much deflate makes of a byte at most (<https://zlib.net/zlib_tech.html>).
+const MAX_INFLATION: u64 = 1032;
 /// What `numpy.savez(path, array)` calls an array that was given no name.
 const UNNAMED: &str = "arr_0";
 
@@ -40,6 +44,17 @@ enum Lies {
     Deflated(u64, String),
 }
 
+impl Place {
+    /// Whether the array is all there.
+    fn check(&self) -> Result<u64, ArrayError> {
+        let expected = self.header.data_bytes().unwrap_or(u64::MAX);
+        match self.available {
+            found if found < expected => Err(ArrayError::Truncated { expected, found }),
+            _ => Ok(expected),
+        }
+    }
+}
+
 /// How many samples an array is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rows {
@@ -56,6 +71,9 @@ impl Rows {
         };
         match array {
             one if is_sample(one) => Ok(Self::One),
+            [rows, rest @ ..] if *rows > MAX_ROWS && is_sample(rest) => {
+                Err(ArrayError::TooMany { samples: *rows, limit: MAX_ROWS })
+            }
             [rows, rest @ ..] if *rows > 0 && is_sample(rest) => Ok(Self::Stack(*rows)),
             _ => Err(ArrayError::Shape { expected: shown(sample), found: shown(array) }),
         }
@@ -77,7 +95,9 @@ pub(crate) fn shape(path: &Path, input: &str) -> Result<Vec<u64>, ArrayError> {
 
 /// How many samples a file has for `input`, each of the shape `sample`.
 pub(crate) fn rows(path: &Path, input: &str, sample: &[usize]) -> Result<Rows, ArrayError> {
-    Rows::of(&shape(path, input)?, sample)
+    let place = locate(path, input)?;
+    place.check()?;
+    Rows::of(&place.header.shape, sample)
 }
 
 fn locate(path: &Path, input: &str) -> Result<Place, ArrayError> {
@@ -108,7 +128,10 @@ fn locate(path: &Path, input: &str) -> Result<Place, ArrayError> {
     let header = Header::read(&mut array)?;
     // What the archive says of itself is not yet true.
     let there = trt_files::open(path)?.1.saturating_sub(start);
-    let size = if matches!(lies, Lies::Plain(_)) { size.min(there) } else { size };
+    let size = match lies {
+        Lies::Plain(_) => size.min(there),
+        Lies::Deflated(..) => size.min(there.saturating_mul(MAX_INFLATION)),
+    };
     let available = size.saturating_sub(header.start);
     Ok(Place { header, lies, available })
 }
@@ -164,6 +187,7 @@ impl Reader {
         elem: Elem,
     ) -> Result<Values, ArrayError> {
         let place = locate(path, input)?;
+        let all = place.check()?;
         let header = &place.header;
         let row = match (Rows::of(&header.shape, shape)?, row) {
             (Rows::One | Rows::Stack(1), None) => 0,
@@ -172,10 +196,6 @@ impl Reader {
         };
         if header.fortran && header.shape.len() > shape.len() && header.shape[0] > 1 {
             return Err(ArrayError::Fortran);
-        }
-        let all = header.data_bytes().unwrap_or(u64::MAX);
-        if all > place.available {
-            return Err(ArrayError::Truncated { expected: all, found: place.available });
         }
         let one = shape.iter().product::<usize>() as u64 * header.stored.bytes as u64;
         if one > MAX_SAMPLE_BYTES {

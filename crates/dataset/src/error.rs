@@ -291,6 +291,14 @@ pub enum ArrayError {
         /// The limit.
         limit: u64,
     },
+    /// A stack of more samples than can be kept in mind.
+    #[error("the stack has more than {limit} samples: {samples}")]
+    TooMany {
+        /// How many there are.
+        samples: u64,
+        /// The limit.
+        limit: u64,
+    },
     /// The archive has no array for the input.
     #[error("the archive has no array `{name}`, only: {}", known.join(", "))]
     NoArray {
@@ -438,6 +446,7 @@ impl ArrayError {
                 "save arrays of the shape that the model takes, or correct `shapes` (`--shape`)"
             }
             Self::Fortran => "save it with `numpy.save(path, numpy.ascontiguousarray(array))`",
+            Self::TooMany { .. } => "save a part of them: calibration takes a few hundred samples",
             Self::TooLarge { .. } => "correct `shapes` (`--shape`): no input is that large",
             Self::NoArray { .. } => {
                 "name the arrays as the model's inputs: `numpy.savez(path, **{'input': array})`"
@@ -450,4 +459,97 @@ impl ArrayError {
 
 fn quoted(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text() -> String {
+        "x".to_owned()
+    }
+
+    fn every_array_error() -> Vec<ArrayError> {
+        vec![
+            ArrayError::Empty,
+            ArrayError::Corrupt { reason: text() },
+            ArrayError::Truncated { expected: 2, found: 1 },
+            ArrayError::Type { found: text() },
+            ArrayError::Lossy { stored: text(), elem: Elem::F32, at: 0, value: text() },
+            ArrayError::Shape { expected: text(), found: text() },
+            ArrayError::Fortran,
+            ArrayError::TooLarge { bytes: 2, limit: 1 },
+            ArrayError::TooMany { samples: 2, limit: 1 },
+            ArrayError::NoArray { name: text(), known: vec![text()] },
+            ArrayError::Archive { reason: text() },
+            ArrayError::Io(io::ErrorKind::PermissionDenied.into()),
+        ]
+    }
+
+    /// Every variant that a user can cause.
+    fn every_error() -> Vec<DatasetError> {
+        let open = |model: &str, images| DatasetError::OpenShape {
+            input: text(),
+            axis: text(),
+            model: model.to_owned(),
+            images,
+        };
+        let read = |kind: io::ErrorKind| DatasetError::Read { path: "x".into(), source: kind.into() };
+        let source = || SampleError::Panicked { reason: text() };
+        let nan = || SourceError::NotANumber { tensor: text(), count: 1, samples: vec![text()] };
+        vec![
+            DatasetError::NoInput,
+            DatasetError::UnknownSource { input: text(), known: vec![text()] },
+            DatasetError::TwoSources { input: text() },
+            DatasetError::Unfed { inputs: vec![text()], of: 1 },
+            DatasetError::Unfed { inputs: vec![text()], of: 2 },
+            DatasetError::Strings { input: text() },
+            DatasetError::Elements { input: text(), elements: text() },
+            DatasetError::NotImages { input: text(), reason: text() },
+            open("", true),
+            open("m", true),
+            open("", false),
+            open("m", false),
+            DatasetError::Shape { input: text(), model: text(), configured: text() },
+            DatasetError::UnknownInput { input: text(), known: vec![text()] },
+            DatasetError::Preprocess { input: text(), source: ImagingError::SizeUnknown },
+            DatasetError::Channels { input: text(), model: 1, preprocess: 3 },
+            DatasetError::Batchless { input: text(), batch: 2 },
+            DatasetError::Unequal { path: text(), counts: text() },
+            DatasetError::NoPartner { path: text(), input: text() },
+            DatasetError::SameName { input: text(), name: text() },
+            DatasetError::NoSamples,
+            DatasetError::EmptyShard { shard: text(), chosen: 1 },
+            read(io::ErrorKind::InvalidInput),
+            read(io::ErrorKind::NotFound),
+            DatasetError::AllUndecodable { count: 1, name: text(), source: source() },
+            DatasetError::Undecodable { bad: vec![text()], total: 1, limit: 0.0 },
+            DatasetError::AllNotANumber { bad: vec![text()] },
+            DatasetError::SmallBatch { batch: 2, samples: 1 },
+            DatasetError::Source(nan()),
+            DatasetError::Checkpoint { source: "x".into() },
+        ]
+    }
+
+    #[test]
+    fn every_error_has_a_hint_and_no_full_stop() {
+        for error in every_error() {
+            assert!(error.hint().is_some_and(|hint| !hint.is_empty()), "{error:?}");
+            assert!(!error.to_string().ends_with('.'), "{error}");
+        }
+        for error in every_array_error() {
+            assert!(error.hint().is_some_and(|hint| !hint.is_empty()), "{error:?}");
+            let error = SampleError::Part { input: text(), source: Box::new(error.into()) };
+            assert!(error.hint().is_some() && !error.to_string().ends_with('.'), "{error}");
+        }
+        assert_eq!(DatasetError::Interrupted.hint(), None);
+    }
+
+    #[test]
+    fn a_message_names_the_first_few() {
+        let bad = (0..7).map(|at| format!("{at}.jpg")).collect();
+        let error = DatasetError::Undecodable { bad, total: 9, limit: 0.1 };
+        assert!(error.to_string().ends_with("4.jpg; and 2 more (`-v` or `--json` lists all)"), "{error}");
+        assert_eq!(error.undecodable().len(), 7);
+    }
 }

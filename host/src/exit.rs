@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::bundle::BundleError;
 use crate::calibrate::CalibrateError;
 use crate::device::DeviceError;
-use crate::fleet::{FleetError, ImagesError};
+use crate::fleet::{FilesError, FleetError};
 use crate::install::InstallError;
 use crate::interrupt::Interrupted;
 use crate::transport::TransportError;
@@ -92,7 +92,7 @@ fn classify(cause: &(dyn Error + 'static)) -> Option<(Option<String>, Exit)> {
     if let Some(error) = cause.downcast_ref::<FleetError>() {
         return Some((error.hint(), Exit::Usage));
     }
-    if let Some(error) = cause.downcast_ref::<ImagesError>() {
+    if let Some(error) = cause.downcast_ref::<FilesError>() {
         return Some((error.hint(), Exit::Input));
     }
     if let Some(error) = cause.downcast_ref::<CalibrateError>() {

@@ -8,6 +8,7 @@ mod calibrate;
 mod cli;
 mod commands;
 mod device;
+mod evaluate;
 mod exit;
 mod fleet;
 mod install;

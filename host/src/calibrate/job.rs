@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use trt_calib::Algorithm;
 use trt_calib::table::TableVersion;
-use trt_imaging::Preprocess;
+use trt_dataset::Shard;
 
-use crate::fleet::{ImageCalibration, ImagesError, Model};
+use crate::fleet::{Evaluation, Model, Recipe};
 
 /// Shapes to calibrate at, by input.
 pub type Shapes = BTreeMap<String, Vec<u64>>;
@@ -18,7 +17,7 @@ pub type Shapes = BTreeMap<String, Vec<u64>>;
 /// a table. The one in the file only has to be a version that there was.
 pub const TABLE_VERSION: u32 = 100_300;
 
-/// A table to be made from images.
+/// A table to be made.
 #[derive(Debug, Clone)]
 pub struct Job {
     /// The model's name in the fleet file; empty without a fleet file.
@@ -27,38 +26,27 @@ pub struct Job {
     pub onnx: PathBuf,
     /// The shape to calibrate at, for inputs that leave it open.
     pub shapes: Shapes,
-    /// All images there are, sorted by path.
-    pub images: Vec<PathBuf>,
-    /// How many of them are used, at most.
-    pub count: u32,
-    /// Which of them, if there are more.
-    pub seed: u64,
-    /// Images per run of the model, where the model leaves it open.
-    pub batch: u32,
-    /// How thresholds are derived.
-    pub algorithm: Algorithm,
-    /// How an image becomes the input.
-    pub preprocess: Preprocess,
-    /// The table; its sidecar lies beside it.
-    pub output: PathBuf,
+    /// How its table is made.
+    pub recipe: Recipe,
     /// The TensorRT version in the table's header.
     pub version: TableVersion,
-    /// The share of images that may be undecodable.
-    pub max_undecodable: f64,
     /// Activations that get no scale, since they are to stay in higher precision: names, or patterns with `*`.
     pub keep: Vec<String>,
+    /// How INT8 is held against FP32.
+    pub evaluation: Evaluation,
     /// Whether a table that is in the way is replaced.
     pub force: bool,
+    /// The part of the samples to count; no table is made then.
+    pub shard: Option<Shard>,
+    /// Whether to go on with what an interrupted run has left.
+    pub resume: bool,
 }
 
 impl Job {
-    /// The wish of a fleet file. Looks for the images, but at none of them.
-    ///
-    /// # Errors
-    /// [`ImagesError`].
-    pub fn of_fleet(model: &Model, calibration: &ImageCalibration, force: bool) -> Result<Self, ImagesError> {
+    /// The wish of a fleet file. Looks at no file.
+    pub fn of_fleet(model: &Model, recipe: &Recipe, force: bool) -> Self {
         let dims = |dims: &[i64]| dims.iter().map(|side| side.unsigned_abs()).collect();
-        Ok(Self {
+        Self {
             model: model.name.to_string(),
             onnx: model.onnx.clone(),
             shapes: model
@@ -67,18 +55,14 @@ impl Job {
                 .iter()
                 .map(|(input, range)| (input.clone(), dims(&range.opt)))
                 .collect(),
-            images: calibration.images.list()?,
-            count: calibration.count,
-            seed: calibration.seed,
-            batch: calibration.batch,
-            algorithm: calibration.algorithm,
-            preprocess: calibration.preprocess.clone(),
-            output: calibration.output.clone(),
+            recipe: recipe.clone(),
             version: TableVersion::from_raw(TABLE_VERSION).expect("a version that there was"),
-            max_undecodable: calibration.max_undecodable,
             keep: model.build.keep.clone(),
+            evaluation: model.evaluation.clone().unwrap_or_default(),
             force,
-        })
+            shard: None,
+            resume: false,
+        }
     }
 
     /// The model's name, or its file's without a fleet file.

@@ -1,25 +1,27 @@
-//! Calibration on this machine: from a model and a folder of images to a table with its provenance.
+//! Calibration on this machine: from a model and samples to a table with its provenance.
 //!
 //! ```text
-//! Job (what is wished) -> Plan (what will be done: model, input, images, state of the table) -> execute:
-//!   images -> count (decode, preprocess, on all cores) -> HistogramSource -> derive (thresholds) -> store
+//! Job (what is wished) -> Plan (what will be done: model, samples, state of table and histograms) -> execute:
+//!   run (samples -> a HistogramSource) or saved histograms -> auto -> derive (thresholds) -> store
 //! ```
 //!
 //! [`ensure_table`] is what a verb calls: it reuses an up-to-date table, explains a stale one, and leaves alone what
 //! it did not make. Everything below speaks through [`Event`]s and errors, and prints nothing.
 
-mod count;
-mod dataset;
-mod derive;
+mod auto;
+pub mod derive;
 mod error;
+mod execute;
 mod fit;
-mod input;
 mod job;
 pub mod keep;
 mod plan;
 mod report;
+mod run;
+pub mod saved;
+mod split;
 pub mod store;
-mod time;
+pub mod time;
 
 #[cfg(test)]
 mod tests;
@@ -32,34 +34,50 @@ use trt_calib::table::lint;
 use trt_calib::{Digest, Sidecar};
 
 pub use error::CalibrateError;
+pub use execute::{Facts, Made, sidecar};
 pub use fit::Fit;
 pub use job::{Job, Shapes, TABLE_VERSION};
-pub use plan::{Plan, folder_of, hash_external, read_model};
+pub use plan::{Plan, folder_of, hash_external, model_source, params, read_model};
 pub use report::{Origin, Summary};
 
+use self::plan::PlanSummary;
 use crate::fleet;
 use crate::interrupt::Interrupt;
 use crate::ui::{Ui, Unit};
 
 /// Progress of a calibration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// So many of the images are dealt with.
+pub enum Event<'a> {
+    /// The model is about to run.
+    Backend {
+        /// What runs it.
+        name: &'a str,
+        /// Its version.
+        version: &'a str,
+        /// Why it is this one.
+        because: &'a [String],
+    },
+    /// So many of the samples are dealt with.
     Images {
         /// Counted, or found to be undecodable.
         done: usize,
         /// All of them.
         total: usize,
     },
-    /// The images are counted, and thresholds are derived.
+    /// The samples are counted, and thresholds are derived.
     Thresholds {
         /// How many tensors have a histogram.
         tensors: usize,
     },
+    /// `auto` compares algorithms.
+    Candidates {
+        /// How many.
+        algorithms: usize,
+    },
 }
 
 /// Where progress goes. Several threads call it.
-pub type Events<'a> = dyn Fn(Event) + Sync + 'a;
+pub type Events<'a> = dyn Fn(Event<'_>) + Sync + 'a;
 
 /// A table that is ready to be used.
 #[derive(Debug)]
@@ -86,8 +104,8 @@ pub fn ensure_table(
     match &model.calibration {
         None => Err(CalibrateError::NoCalibration { model: model.name.to_string() }),
         Some(fleet::Calibration::Table(path)) => foreign(model, path, ui),
-        Some(fleet::Calibration::Images(images)) => {
-            let plan = Plan::new(Job::of_fleet(model, images, force)?, interrupt)?;
+        Some(fleet::Calibration::Recipe(recipe)) => {
+            let plan = Plan::new(Job::of_fleet(model, recipe, force), interrupt)?;
             run(plan, ui, interrupt)
         }
     }
@@ -100,42 +118,35 @@ pub fn ensure_table(
 pub fn run(plan: Plan, ui: &Ui, interrupt: &Interrupt) -> Result<TableOutcome, CalibrateError> {
     let planned = plan.summary();
     let shown = planned.table.display();
-    let mut summary = Summary {
-        model: planned.model.clone(),
-        table: planned.table.clone(),
-        origin: Origin::Computed,
-        entries: 0,
-        stale: Vec::new(),
-        warnings: Vec::new(),
-        report: None,
-    };
+    let mut summary = Summary::new(&planned.model, &planned.table);
     match &plan.state {
         store::State::UpToDate(found) => {
             ui.say(format_args!("{shown} is up to date"));
             summary.origin = Origin::Reused;
             summary.entries = found.table.entries().len();
-            return Ok(TableOutcome { table: found.table.clone(), keep: plan.keep, summary });
+            let keep = kept(&plan.keep, found.sidecar.as_ref().map_or(&[], |sidecar| &sidecar.rescued));
+            return Ok(TableOutcome { table: found.table.clone(), keep, summary });
         }
-        store::State::Stale { reasons, .. } => {
+        store::State::Stale { reasons, rescued, .. } => {
             ui.say(format_args!("{shown} is stale:"));
             summary.stale.clone_from(reasons);
             reasons.iter().for_each(|reason| ui.say(format_args!("  {reason}")));
+            if !rescued.is_empty() {
+                ui.warn(format_args!(
+                    "what was rescued was found for the old table; `trt-deploy evaluate --rescue` finds it anew: {}",
+                    rescued.join(", ")
+                ));
+            }
         }
         store::State::Missing | store::State::Forced(_) => {}
     }
     let keep = plan.keep.clone();
-    let (table, report) = {
-        let bar = ui.bar(&format!("calibrating {}", planned.model), planned.images as u64, Unit::Items);
-        let events = |event| match event {
-            Event::Images { done, .. } => bar.set(done as u64),
-            Event::Thresholds { tensors } => ui.detail(format_args!("deriving {tensors} thresholds")),
-        };
-        plan.execute(&events, interrupt).inspect_err(|error| {
-            // The message names the first few.
-            let bad = error.undecodable().iter().skip(error::SHOWN);
-            bad.for_each(|image| ui.detail(format_args!("could not be decoded: {image}")));
-        })?
-    };
+    summary.origin = if planned.action == "derive" { Origin::Derived } else { Origin::Computed };
+    let checkpoint = plan.checkpoint();
+    let Made { table, report } = with_progress(&planned, ui, |events| plan.execute(events, interrupt))
+        .inspect_err(|error| {
+            complain(error, checkpoint.as_deref(), ui);
+        })?;
     summary.entries = table.entries().len();
     ui.say(format_args!("{shown} written: {} scales", summary.entries));
     report.say(ui);
@@ -143,6 +154,61 @@ pub fn run(plan: Plan, ui: &Ui, interrupt: &Interrupt) -> Result<TableOutcome, C
     summary.warnings.iter().for_each(|warning| ui.warn(format_args!("{shown}: {warning}")));
     summary.report = Some(report);
     Ok(TableOutcome { table, keep, summary })
+}
+
+/// Counts a shard and says what it does.
+///
+/// # Errors
+/// As [`Plan::execute_shard`].
+pub fn run_shard(plan: Plan, ui: &Ui, interrupt: &Interrupt) -> Result<Summary, CalibrateError> {
+    let planned = plan.summary();
+    let checkpoint = plan.checkpoint();
+    let (path, counted) = with_progress(&planned, ui, |events| plan.execute_shard(events, interrupt))
+        .inspect_err(|error| {
+            complain(error, checkpoint.as_deref(), ui);
+        })?;
+    ui.say(format_args!("{} written", path.display()));
+    counted.say(ui);
+    let mut summary = Summary::new(&planned.model, &path);
+    summary.origin = Origin::Shard;
+    summary.counted = Some(counted);
+    Ok(summary)
+}
+
+/// Does `work` with a bar for its samples.
+fn with_progress<T>(planned: &PlanSummary, ui: &Ui, work: impl FnOnce(&Events<'_>) -> T) -> T {
+    for reason in planned.because.iter().filter(|reason| reason.starts_with("saved histograms")) {
+        ui.detail(format_args!("  {reason}"));
+    }
+    let bar = ui.bar(&format!("calibrating {}", planned.model), planned.images as u64, Unit::Items);
+    let events = |event: Event<'_>| match event {
+        Event::Backend { name, version, because } => {
+            ui.detail(format_args!("running the model with {name} {version}"));
+            because.iter().for_each(|reason| ui.say(format_args!("  {name}, since {reason}")));
+        }
+        Event::Images { done, .. } => bar.set(done as u64),
+        Event::Thresholds { tensors } => ui.detail(format_args!("deriving {tensors} thresholds")),
+        Event::Candidates { algorithms } => {
+            ui.say(format_args!("  comparing {algorithms} algorithms by simulated INT8 …"));
+        }
+    };
+    work(&events)
+}
+
+/// What an error's message leaves out.
+fn complain(error: &CalibrateError, checkpoint: Option<&Path>, ui: &Ui) {
+    // The message names the first few.
+    let bad = error.undecodable().iter().skip(error::SHOWN);
+    bad.for_each(|sample| ui.detail(format_args!("could not be decoded: {sample}")));
+    if let Some(path) = checkpoint.filter(|path| path.is_file()) {
+        ui.say(format_args!("{} keeps what was counted; `--resume` continues", path.display()));
+    }
+}
+
+/// What has no scale on purpose, sorted.
+fn kept(keep: &[String], rescued: &[String]) -> Vec<String> {
+    let all: std::collections::BTreeSet<_> = keep.iter().chain(rescued).cloned().collect();
+    all.into_iter().collect()
 }
 
 /// A table made elsewhere.
@@ -166,7 +232,7 @@ fn foreign(model: &fleet::Model, path: &Path, ui: &Ui) -> Result<TableOutcome, C
                 let (path, made_from) = (path.to_owned(), sidecar.model.file.clone());
                 return Err(CalibrateError::OtherSource { path, made_from });
             }
-            keep.clone_from(&sidecar.keep);
+            keep = kept(&sidecar.keep, &sidecar.rescued);
             proven = true;
         }
     }
@@ -190,13 +256,10 @@ fn foreign(model: &fleet::Model, path: &Path, ui: &Ui) -> Result<TableOutcome, C
     ui.say(format_args!("{} is used as it is: {} scales", path.display(), found.table.entries().len()));
     warnings.iter().for_each(|warning| ui.warn(format_args!("{}: {warning}", path.display())));
     let summary = Summary {
-        model: model.name.to_string(),
-        table: path.to_owned(),
         origin: Origin::Foreign,
         entries: found.table.entries().len(),
-        stale: Vec::new(),
         warnings,
-        report: None,
+        ..Summary::new(model.name.as_str(), path)
     };
     Ok(TableOutcome { table: found.table, keep, summary })
 }

@@ -1,49 +1,178 @@
 //! What a calibration says of itself, for people and as JSON.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 use trt_calib::Algorithm;
-use trt_calib::sidecar::Skipped;
+use trt_calib::sidecar::{Propagated, Skipped};
+use trt_onnx::{Conflict, ControlFlow, NonFinite};
 
+use super::auto::Auto;
+use super::derive::{Choices, Derived, IdleOverride};
+use super::plan::Plan;
+use super::run::Remarks;
+use super::split::SplitRecord;
 use crate::ui::{self, Ui};
+
+/// How counting went.
+#[derive(Debug, Clone, Serialize)]
+pub struct CountReport {
+    /// What ran the model.
+    pub backend: String,
+    /// What else of it decides about the numbers.
+    pub settings: BTreeMap<String, String>,
+    /// Samples asked for.
+    pub requested: u64,
+    /// Samples there are.
+    pub available: usize,
+    /// Samples counted.
+    pub used: usize,
+    /// Samples that were left out, and why.
+    pub skipped: Vec<Skipped>,
+    /// Nodes in the bodies of If, Loop and Scan, whose values are not calibrated.
+    pub subgraph_nodes: usize,
+    /// The nodes that these bodies belong to.
+    pub control_flow: Vec<ControlFlow>,
+    /// Weights that hold NaN or infinities.
+    pub not_finite_weights: Vec<NonFinite>,
+    /// What was noticed.
+    #[serde(flatten)]
+    pub remarks: Remarks,
+}
 
 /// How a calibration went.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// The algorithm.
     pub algorithm: Algorithm,
-    /// What ran the model.
-    pub backend: String,
-    /// Images asked for.
-    pub requested: u64,
-    /// Images there are.
-    pub available: usize,
-    /// Images counted.
-    pub used: usize,
-    /// Images that could not be decoded, and why.
-    pub skipped: Vec<Skipped>,
-    /// Images that fill no batch of a model whose batch size is fixed.
-    pub left_over: usize,
-    /// What decoding changed, and for how many images.
-    pub notes: BTreeMap<String, usize>,
+    /// Tensors with another one.
+    pub overrides: BTreeMap<String, Algorithm>,
+    /// How `auto` chose it, if it did.
+    pub auto: Option<AutoReport>,
+    /// Where the histograms come from.
+    #[serde(flatten)]
+    pub counted: CountReport,
     /// Float activations that have a scale.
     pub with_scale: usize,
     /// Why other float activations have none.
     pub without_scale: BTreeMap<String, String>,
     /// Those of them that held infinities, and how many.
     pub with_infinities: BTreeMap<String, u64>,
-    /// Nodes in the bodies of If, Loop and Scan, whose values are not calibrated.
-    pub subgraph_nodes: usize,
+    /// Tensors that share the scale of another.
+    pub propagated: Vec<Propagated>,
+    /// Tensors that more than one would share its scale with: TensorRT rescales there.
+    pub conflicts: Vec<Conflict>,
+    /// Overrides that do nothing.
+    pub idle_overrides: Vec<IdleOverride>,
     /// From looking for the model to having written the table, in seconds.
     pub seconds: f64,
-    /// The part of it that decoding the images and running the model took.
-    pub counting_seconds: f64,
+}
+
+/// How `auto` chose.
+#[derive(Debug, Clone, Serialize)]
+pub struct AutoReport {
+    /// Why this one.
+    pub because: String,
+    /// The parts of the samples.
+    pub splits: Vec<SplitRecord>,
+    /// All of it.
+    #[serde(flatten)]
+    pub chosen: trt_evaluate::Chosen,
+}
+
+/// How many of a list are named without `-v`.
+const SHOWN: usize = 5;
+
+impl CountReport {
+    /// Says it.
+    pub fn say(&self, ui: &Ui) {
+        let Remarks { seconds, .. } = self.remarks;
+        if self.remarks.saved {
+            ui.say(format_args!(
+                "  derived again from saved histograms: {} samples, counted with {}",
+                self.used, self.backend
+            ));
+        } else {
+            let rate = (self.used - self.remarks.resumed.min(self.used)) as f64 / seconds.max(1e-9);
+            ui.say(format_args!("  {} samples at {rate:.1} a second, {} backend", self.used, self.backend));
+        }
+        let settings = self.settings.iter().map(|(key, value)| format!("{key} {value}")).collect::<Vec<_>>();
+        if !settings.is_empty() {
+            ui.detail(format_args!("  backend settings: {}", settings.join(", ")));
+        }
+        if self.remarks.resumed > 0 {
+            ui.say(format_args!("  {} of them had been counted before", self.remarks.resumed));
+        }
+        if self.requested > self.available as u64 {
+            ui.say(format_args!("  {} samples asked for, there are {}", self.requested, self.available));
+        }
+        if !self.skipped.is_empty() {
+            ui.warn(format_args!("{} sample(s) were left out", self.skipped.len()));
+            list(ui, self.skipped.iter().map(|skipped| (&skipped.name, &skipped.reason)));
+        }
+        for (note, images) in &self.remarks.notes {
+            ui.say(format_args!("  {images} image(s): {note}"));
+        }
+        for input in &self.remarks.unchanging_inputs {
+            ui.warn(format_args!("input `{input}` had the same values in every sample"));
+        }
+        let groups = &self.remarks.near_duplicates;
+        if !groups.is_empty() {
+            let more: usize = groups.iter().map(|group| group.len() - 1).sum();
+            ui.say(format_args!("  {more} sample(s) are nearly the same as another one"));
+            groups.iter().for_each(|group| ui.detail(format_args!("    {}", group.join(", "))));
+        }
+        if !self.remarks.flat.is_empty() {
+            ui.say(format_args!("  {} sample(s) show nearly nothing", self.remarks.flat.len()));
+            self.remarks.flat.iter().for_each(|name| ui.detail(format_args!("    {name}")));
+        }
+        if self.subgraph_nodes > 0 {
+            ui.warn(format_args!(
+                "{} node(s) in the bodies of If, Loop or Scan were not calibrated",
+                self.subgraph_nodes
+            ));
+            for node in &self.control_flow {
+                let values = node.values.join(", ");
+                ui.detail(format_args!("    `{}` ({}): {values}", node.node, node.op));
+            }
+        }
+        for NonFinite { tensor, nan, infinite, elements, .. } in &self.not_finite_weights {
+            let told = format!("weight `{tensor}`: {nan} of {elements} values are NaN, {infinite} infinite");
+            // Attention masks are made of infinities.
+            if *nan > 0 { ui.warn(told) } else { ui.detail(format_args!("    {told}")) }
+        }
+    }
 }
 
 impl Report {
+    pub(super) fn new(
+        plan: &Plan,
+        counted: CountReport,
+        derived: &Derived,
+        choices: &Choices<'_>,
+        auto: Option<Auto>,
+    ) -> Self {
+        Self {
+            algorithm: choices.algorithm,
+            overrides: choices.overrides.clone(),
+            auto: auto.map(|auto| AutoReport {
+                because: auto.chosen.because.clone(),
+                splits: auto.splits,
+                chosen: auto.chosen,
+            }),
+            counted,
+            with_scale: derived.tensors.len(),
+            without_scale: derived.without_scale.clone(),
+            with_infinities: derived.with_infinities.clone(),
+            propagated: derived.propagated.clone(),
+            conflicts: plan.propagation.conflicts.clone(),
+            idle_overrides: derived.idle_overrides.clone(),
+            seconds: plan.started.elapsed().as_secs_f64(),
+        }
+    }
+
     /// The share of the model's float activations that have a scale, 0 to 1.
     pub fn coverage(&self) -> f64 {
         self.with_scale as f64 / (self.with_scale + self.without_scale.len()).max(1) as f64
@@ -51,31 +180,17 @@ impl Report {
 
     /// Says it.
     pub fn say(&self, ui: &Ui) {
-        const SHOWN: usize = 5;
+        self.counted.say(ui);
         let time = Duration::from_secs_f64(self.seconds);
-        let rate = self.used as f64 / self.counting_seconds.max(1e-9);
-        ui.say(format_args!(
-            "  {} images at {rate:.1} images/s, {} in all, {}, {} backend",
-            self.used,
-            ui::duration(time),
-            self.algorithm,
-            self.backend
-        ));
-        if self.requested > self.available as u64 {
-            ui.say(format_args!("  {} images asked for, there are {}", self.requested, self.available));
+        ui.say(format_args!("  {}, {} in all", self.algorithm, ui::duration(time)));
+        if let Some(auto) = &self.auto {
+            auto.say(ui);
         }
-        if !self.skipped.is_empty() {
-            ui.warn(format_args!("{} image(s) could not be decoded", self.skipped.len()));
-            list(ui, SHOWN, self.skipped.iter().map(|skipped| (&skipped.name, &skipped.reason)));
-        }
-        if self.left_over > 0 {
-            ui.warn(format_args!(
-                "{} image(s) were left out, since they fill no batch of the model's fixed size",
-                self.left_over
-            ));
-        }
-        for (note, images) in &self.notes {
-            ui.say(format_args!("  {images} image(s): {note}"));
+        if !self.overrides.is_empty() {
+            ui.say(format_args!("  {} tensor(s) have an algorithm of their own", self.overrides.len()));
+            for (name, algorithm) in &self.overrides {
+                ui.detail(format_args!("    `{name}`: {algorithm}"));
+            }
         }
         let all = self.with_scale + self.without_scale.len();
         ui.say(format_args!(
@@ -83,28 +198,59 @@ impl Report {
             self.with_scale,
             100.0 * self.coverage()
         ));
-        list(ui, SHOWN, &self.without_scale);
+        list(ui, &self.without_scale);
         if !self.with_infinities.is_empty() {
             ui.warn(format_args!(
                 "{} activation(s) held infinities and have no scale",
                 self.with_infinities.len()
             ));
         }
-        if self.subgraph_nodes > 0 {
-            ui.warn(format_args!(
-                "{} node(s) in the bodies of If, Loop or Scan were not calibrated",
-                self.subgraph_nodes
+        if !self.propagated.is_empty() {
+            ui.say(format_args!("  {} of them share the scale of another tensor", self.propagated.len()));
+            for Propagated { tensor, from } in &self.propagated {
+                ui.detail(format_args!("    `{tensor}`: that of `{from}`"));
+            }
+        }
+        for Conflict { name, follows, instead_of, .. } in &self.conflicts {
+            ui.detail(format_args!("    `{name}` follows `{follows}`, and not `{instead_of}`"));
+        }
+        for IdleOverride { tensor, from } in &self.idle_overrides {
+            ui.warn(format_args!("the override of `{tensor}` does nothing: it has the scale of `{from}`"));
+        }
+    }
+}
+
+impl AutoReport {
+    fn say(&self, ui: &Ui) {
+        ui.say(format_args!("  chosen since {}", self.because));
+        for candidate in &self.chosen.candidates {
+            ui.detail(format_args!("    {}: {}", candidate.algorithm, candidate.verdict));
+        }
+        let parts: Vec<_> =
+            self.splits.iter().map(|split| format!("{} {}", split.samples, split.name)).collect();
+        ui.detail(format_args!("    samples: {}", parts.join(", ")));
+        let report = &self.chosen.report;
+        if let Some(share) = &report.agreement {
+            ui.say(format_args!(
+                "  on {} samples that neither calibration nor the choice has seen: {} {:.1} % ± {:.1}",
+                report.samples,
+                share.what,
+                100.0 * share.mean,
+                100.0 * share.standard_error
             ));
+        }
+        if let Some(sqnr) = report.mean_sqnr {
+            ui.say(format_args!("  mean SQNR on {} such samples: {sqnr:.2} dB", report.samples));
         }
     }
 }
 
 /// The first few of a list of names with reasons; all of them with `-v`.
-fn list<'a>(ui: &Ui, shown: usize, items: impl IntoIterator<Item = (&'a String, &'a String)>) {
+pub fn list<'a>(ui: &Ui, items: impl IntoIterator<Item = (&'a String, &'a String)>) {
     let mut more = 0;
     for (at, (name, reason)) in items.into_iter().enumerate() {
         let line = format!("    `{name}`: {reason}");
-        if at < shown {
+        if at < SHOWN {
             ui.say(line);
         } else {
             ui.detail(line);
@@ -120,12 +266,16 @@ fn list<'a>(ui: &Ui, shown: usize, items: impl IntoIterator<Item = (&'a String, 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
-    /// It was made now.
+    /// It was made now, by running the model.
     Computed,
-    /// It was made before, from the same model, images and settings.
+    /// It was made now, from histograms that were there.
+    Derived,
+    /// It was made before, from the same model, samples and settings.
     Reused,
     /// It was made elsewhere and is used as it is.
     Foreign,
+    /// It is no table but a part of the work: the histograms of a shard.
+    Shard,
 }
 
 /// A table that is ready to be used, as JSON shows it.
@@ -133,7 +283,7 @@ pub enum Origin {
 pub struct Summary {
     /// The model's name.
     pub model: String,
-    /// The table.
+    /// The table; the file of histograms for a shard.
     pub table: PathBuf,
     /// How it came about.
     pub origin: Origin,
@@ -145,4 +295,22 @@ pub struct Summary {
     pub warnings: Vec<String>,
     /// How the calibration went, if there was one.
     pub report: Option<Report>,
+    /// How counting went, for a shard.
+    pub counted: Option<CountReport>,
+}
+
+impl Summary {
+    /// A table that was made now, of which nothing is known yet.
+    pub(super) fn new(model: &str, table: &Path) -> Self {
+        Self {
+            model: model.to_owned(),
+            table: table.to_owned(),
+            origin: Origin::Computed,
+            entries: 0,
+            stale: Vec::new(),
+            warnings: Vec::new(),
+            report: None,
+            counted: None,
+        }
+    }
 }

@@ -93,6 +93,8 @@ pub enum State {
         reasons: Vec<String>,
         /// The hash of the table that is there.
         table: Digest,
+        /// What was rescued for it.
+        rescued: Vec<String>,
     },
     /// It is replaced, since the user said so: why it would not have been.
     Forced(String),
@@ -133,7 +135,7 @@ pub fn state(path: &Path, mut wanted: Wanted, force: bool) -> Result<State, Cali
     if sidecar.table != table {
         if found.replaces == Some(table) {
             let reasons = vec!["it is the table from before; writing the new one was cut short".to_owned()];
-            return Ok(State::Stale { reasons, table });
+            return Ok(State::Stale { reasons, table, rescued: Vec::new() });
         }
         return refused("the table was edited by hand", CalibrateError::Edited { path: path.to_owned() });
     }
@@ -147,7 +149,11 @@ pub fn state(path: &Path, mut wanted: Wanted, force: bool) -> Result<State, Cali
     match reasons.is_empty() {
         true if force => Ok(State::Forced("the table is up to date".to_owned())),
         true => Ok(State::UpToDate(Box::new(found))),
-        false => Ok(State::Stale { reasons: reasons.iter().map(ToString::to_string).collect(), table }),
+        false => Ok(State::Stale {
+            reasons: reasons.iter().map(ToString::to_string).collect(),
+            table,
+            rescued: sidecar.rescued.clone(),
+        }),
     }
 }
 
@@ -170,10 +176,7 @@ pub fn write(
         let path = path.to_owned();
         move |source| CalibrateError::Write { path, source }
     };
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let folder = super::folder_of(path);
     let mut record = serde_json::to_vec_pretty(&Written { sidecar, replaces })
         .map_err(|source| CalibrateError::Provenance { source })?;
     record.push(b'\n');
@@ -187,6 +190,32 @@ pub fn write(
     sync()?;
     table.persist(path).map_err(|error| failed(path)(error.error))?;
     sync()
+}
+
+/// Removes a file, if it is there.
+///
+/// # Errors
+/// [`CalibrateError::Write`].
+pub fn remove(path: &Path) -> Result<(), CalibrateError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(CalibrateError::Write { path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes a file, whole or not at all.
+///
+/// # Errors
+/// [`CalibrateError::Write`].
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), CalibrateError> {
+    let failed = |source| CalibrateError::Write { path: path.to_owned(), source };
+    let folder = super::folder_of(path);
+    fs::create_dir_all(folder).map_err(failed)?;
+    let file = prepare(folder, bytes).map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
 }
 
 /// A file in `folder` without its final name; gone if it never gets one.

@@ -3,8 +3,13 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Now, in UTC, to the second: `2025-03-01T08:15:00Z`.
+///
+/// For files that are to be the same byte for byte, `SOURCE_DATE_EPOCH` says what time it is, in seconds since 1970
+/// (<https://reproducible-builds.org/specs/source-date-epoch/>).
 pub fn now() -> String {
-    rfc3339(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+    let said = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok());
+    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    rfc3339(said.unwrap_or_else(clock))
 }
 
 /// Seconds since 1970 as a date and a time.

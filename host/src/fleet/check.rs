@@ -50,7 +50,7 @@ fn check_outputs(fleet: &Fleet, report: &mut Report<'_>) {
     let mut writers: BTreeMap<PathBuf, &ModelName> = BTreeMap::new();
     let steps = |name: &ModelName, key: &str| ["models", name.as_str(), "calibration", key].map(Step::from);
     for (name, model) in &fleet.models {
-        let Some(Calibration::Images(calibration)) = &model.calibration else { continue };
+        let Some(Calibration::Recipe(calibration)) = &model.calibration else { continue };
         if let Some(other) = writers.insert(plain(&calibration.output), name) {
             let other = other.to_string();
             report.at_value(&steps(name, "output"), |key| Problem::SharedOutput { key, other });

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::paths::PathError;
 use super::problem::Problem;
 
 /// A place in a file, counted from 1, shown as `trt-deploy.yaml:12:5`.
@@ -70,32 +69,6 @@ pub enum FleetError {
     NoDevice { chosen: String, labels: Vec<String> },
 }
 
-/// Images that cannot be found.
-#[derive(Debug, thiserror::Error)]
-pub enum ImagesError {
-    /// Nothing is there.
-    #[error("there is no such folder, image or list of images: {}", path.display())]
-    NotFound { path: PathBuf },
-    /// A folder or list cannot be read.
-    #[error("cannot read {}", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
-    /// A pattern that is none.
-    #[error("the pattern for images is wrong: `{pattern}`")]
-    Pattern { pattern: String, source: glob::PatternError },
-    /// A pipe or a device.
-    #[error("this is neither a folder nor a regular file: {}", path.display())]
-    NotAFile { path: PathBuf },
-    /// A folder, pattern or list without images.
-    #[error("there are no images in: {from}")]
-    None { from: String },
-    /// A line of a list names a file that is not there.
-    #[error("{at}: there is no such image: {}", path.display())]
-    NotListed { at: Place, path: PathBuf },
-    /// The path means nothing.
-    #[error("the path of the images is wrong: `{text}`")]
-    Path { text: String, source: PathError },
-}
-
 /// The one of `known` that a user who wrote `name` may have meant.
 pub fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
     let likeness = |other: &String| strsim::jaro_winkler(&name.to_lowercase(), &other.to_lowercase());
@@ -146,24 +119,6 @@ impl FleetError {
                 "no device of the fleet file has labels; add `labels: {key: value}`".into()
             }
             Self::NoDevice { labels, .. } => format!("labels there are: {}", list(labels)),
-        })
-    }
-}
-
-impl ImagesError {
-    /// What mends it.
-    pub fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::NotFound { .. } | Self::None { .. } => {
-                "`images` names a folder, a glob such as `photos/**/*.jpg`, or a list file `.txt`, relative to the \
-                 fleet file"
-                    .to_owned()
-            }
-            Self::NotAFile { .. } => "save the image, or the list, to a file: pipes and devices cannot be read twice".into(),
-            Self::Read { .. } => "check the permissions, and that a list is UTF-8 text".into(),
-            Self::Pattern { .. } => "put a literal bracket into brackets: `[[]`".into(),
-            Self::NotListed { .. } => "paths in a list are relative to the list; one path a line".into(),
-            Self::Path { .. } => "paths are absolute, relative to the fleet file, or start with `~/`".into(),
         })
     }
 }

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use trt_calib::Algorithm;
+use serde::{Deserialize, Serialize};
+use trt_calib::{Algorithm, Mode};
+use trt_dataset::Pairing;
 use trt_imaging::Preprocess;
+use trt_inference::{Choice, OnNan};
+use trt_metrics::{Format, Groups};
 use trt_wire::{
     BackendChoice, HookName, ModelName, OnUnsupported, PluginName, Precision, RuntimeName, ShapeRange,
 };
 
+use super::recipe::Chosen;
 use super::value::{self, Parsed};
 
 /// The whole file.
@@ -53,6 +57,7 @@ pub struct ModelFile {
     pub plugins: Vec<Parsed<PluginName>>,
     pub runtime: Option<Parsed<RuntimeName>>,
     pub calibration: Option<CalibrationFile>,
+    pub evaluate: Option<EvaluateFile>,
     #[serde(default)]
     pub verify: VerifyFile,
     pub hook: Option<Parsed<HookName>>,
@@ -81,17 +86,124 @@ impl From<OtherLayers> for Precision {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, expecting = "a map of the calibration's keys")]
 pub struct CalibrationFile {
     pub images: Option<value::OneOrMany>,
+    pub inputs: Option<BTreeMap<String, InputFile>>,
+    pub preprocess: Option<Preprocess>,
+    pub pairing: Option<PairingWord>,
     #[serde(default, deserialize_with = "value::positive")]
     pub count: Option<u32>,
     pub seed: Option<u64>,
     #[serde(default, deserialize_with = "value::positive")]
     pub batch: Option<u32>,
-    pub algorithm: Option<Algorithm>,
-    pub preprocess: Option<Preprocess>,
+    #[serde(default, deserialize_with = "value::chosen")]
+    pub algorithm: Option<Chosen>,
+    pub overrides: Option<BTreeMap<String, value::Named<Algorithm>>>,
+    pub entropy: Option<EntropyFile>,
+    pub histogram: Option<Mode>,
+    pub propagate: Option<bool>,
+    pub backend: Option<Choice>,
+    pub onnxruntime: Option<String>,
+    pub devices: Option<Vec<u32>>,
+    pub tf32: Option<bool>,
+    pub on_nan: Option<OnNan>,
+    #[serde(default, deserialize_with = "value::file_or_false")]
+    pub histograms: Option<Option<String>>,
     pub table: Option<String>,
     pub output: Option<String>,
     #[serde(default, deserialize_with = "value::share")]
     pub max_undecodable: Option<f64>,
+}
+
+/// How samples of several inputs find each other.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PairingWord {
+    Name,
+    Order,
+}
+
+impl From<PairingWord> for Pairing {
+    fn from(word: PairingWord) -> Self {
+        match word {
+            PairingWord::Name => Self::Name,
+            PairingWord::Order => Self::Order,
+        }
+    }
+}
+
+/// `models.<name>.calibration.entropy`: written as [`EntropyParams`](trt_calib::EntropyParams) read it, but for hyphens.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(
+    rename_all(deserialize = "kebab-case"),
+    deny_unknown_fields,
+    expecting = "a map of the entropy search's parameters"
+)]
+pub struct EntropyFile {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bins: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stride: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub levels: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_bin: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub q_source: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub level_edge: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lone_tail: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ties: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub whole: Option<bool>,
+}
+
+/// `models.<name>.evaluate`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, expecting = "a map of the evaluation's keys")]
+pub struct EvaluateFile {
+    pub images: Option<value::OneOrMany>,
+    pub preprocess: Option<Preprocess>,
+    pub inputs: Option<BTreeMap<String, InputFile>>,
+    #[serde(default, deserialize_with = "value::positive")]
+    pub count: Option<u32>,
+    pub labels: Option<LabelsFile>,
+    pub detector: Option<Format>,
+    #[serde(default)]
+    pub groups: BTreeMap<String, Groups>,
+}
+
+/// `models.<name>.evaluate.labels`.
+#[derive(Debug, Deserialize)]
+#[serde(
+    rename_all = "kebab-case",
+    deny_unknown_fields,
+    expecting = "one of `{folders: ...}`, `{csv: ...}`, `{coco: ...}` and `{masks: ...}`"
+)]
+pub struct LabelsFile {
+    pub folders: Option<String>,
+    pub csv: Option<String>,
+    pub coco: Option<String>,
+    pub masks: Option<String>,
+}
+
+/// `models.<name>.calibration.inputs.<input>`.
+#[derive(Debug, Deserialize)]
+#[serde(
+    rename_all = "kebab-case",
+    deny_unknown_fields,
+    expecting = "`{images: ..., preprocess: ...}` or `{arrays: ...}`"
+)]
+pub struct InputFile {
+    pub images: Option<value::OneOrMany>,
+    pub preprocess: Option<Preprocess>,
+    pub arrays: Option<value::OneOrMany>,
 }
 
 /// NVIDIA's advice for ImageNet classifiers is about 500 images (TensorRT developer guide, "Post-Training

@@ -132,11 +132,13 @@ fn model_findings(model: &Model, findings: &mut Vec<Finding>) {
         Some(Calibration::Table(table)) => {
             exists(&format!("{section}.calibration.table"), table, findings);
         }
-        Some(Calibration::Images(calibration)) => {
-            if let Err(error) = calibration.images.list() {
-                let hint = error.hint();
-                let message = format!("{section}.calibration.images: {error}");
-                findings.push(Finding { level: Level::Error, at: None, message, hint });
+        Some(Calibration::Recipe(recipe)) => {
+            for source in &recipe.samples {
+                let Err(error) = source.files.list() else { continue };
+                let key = source.input.as_ref().map_or(String::new(), |input| format!("inputs.{input}."));
+                let kind = source.key();
+                let message = format!("{section}.calibration.{key}{kind}: {error}");
+                findings.push(Finding { level: Level::Error, at: None, message, hint: error.hint() });
             }
         }
         None => {}

@@ -1,5 +1,7 @@
 //! From a file to a [`Fleet`]: reading, filling in defaults, resolving paths.
 
+mod calibration;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -9,16 +11,12 @@ use trt_wire::{BuildSpec, ModelName, PluginName, Precision, Verification};
 
 use super::check;
 use super::error::{FleetError, Place};
-use super::file::{
-    CalibrationFile, DEFAULT_BATCH, DEFAULT_COUNT, DEFAULT_MAX_UNDECODABLE, DEFAULT_PORT, DefaultsFile,
-    DeviceFile, FleetFile, ModelFile,
-};
-use super::images::Images;
+use super::file::{DEFAULT_PORT, DefaultsFile, DeviceFile, FleetFile, ModelFile};
 use super::paths::Base;
 use super::problem::Problem;
 use super::value::Parsed;
 use super::yaml::{Step, Yaml, dotted};
-use super::{Address, Calibration, Device, Fleet, ImageCalibration, Model, SshAddress};
+use super::{Address, Device, Fleet, Model, SshAddress};
 
 /// The largest file that is read, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -167,6 +165,7 @@ impl Assembly<'_> {
                 runtime: file.runtime.map(|Parsed(runtime)| runtime),
             },
             calibration: file.calibration.and_then(|calibration| self.calibration(&name, calibration)),
+            evaluation: file.evaluate.map(|file| self.evaluation(&name, file)),
             verification: Verification { required: file.verify.required },
             hook: file.hook.map(|Parsed(hook)| hook),
             name,
@@ -195,66 +194,6 @@ impl Assembly<'_> {
             }
         }
         plugins
-    }
-
-    fn calibration(&mut self, model: &ModelName, file: CalibrationFile) -> Option<Calibration> {
-        let steps = ["models".into(), model.as_str().into(), "calibration".into()];
-        let Some(table) = &file.table else { return self.image_calibration(model, &steps, file) };
-        // A table is used as it is. A key that says how to make one would be believed, and do nothing.
-        for (other, given) in [
-            ("images", file.images.is_some()),
-            ("count", file.count.is_some()),
-            ("seed", file.seed.is_some()),
-            ("batch", file.batch.is_some()),
-            ("algorithm", file.algorithm.is_some()),
-            ("preprocess", file.preprocess.is_some()),
-            ("output", file.output.is_some()),
-            ("max-undecodable", file.max_undecodable.is_some()),
-        ] {
-            if given {
-                self.report.at_key(&step(&steps, other), |_| Problem::Exclusive {
-                    section: dotted(&steps),
-                    one: "table",
-                    other,
-                });
-            }
-        }
-        Some(Calibration::Table(self.path(&step(&steps, "table"), table)))
-    }
-
-    fn image_calibration(
-        &mut self,
-        model: &ModelName,
-        steps: &[Step],
-        file: CalibrationFile,
-    ) -> Option<Calibration> {
-        let Some(images) = file.images else {
-            self.report.at_key(steps, |section| Problem::NoCalibrationSource { section });
-            return None;
-        };
-        let Some(preprocess) = file.preprocess else {
-            self.report.at_key(steps, |section| Problem::NoPreprocess { section });
-            return None;
-        };
-        let images = match Images::new(&images.0, &self.base) {
-            Ok(images) => images,
-            Err(source) => {
-                let steps = step(steps, "images");
-                self.report.at_value(&steps, |key| Problem::Path { key, source });
-                return None;
-            }
-        };
-        let output = file.output.unwrap_or_else(|| format!("calibration/{model}.cache"));
-        Some(Calibration::Images(ImageCalibration {
-            images,
-            count: file.count.unwrap_or(DEFAULT_COUNT),
-            seed: file.seed.unwrap_or_default(),
-            batch: file.batch.unwrap_or(DEFAULT_BATCH),
-            algorithm: file.algorithm.unwrap_or_default(),
-            preprocess,
-            output: self.path(&step(steps, "output"), &output),
-            max_undecodable: file.max_undecodable.unwrap_or(DEFAULT_MAX_UNDECODABLE),
-        }))
     }
 
     /// The models that a device names, or all.
@@ -296,12 +235,7 @@ impl Assembly<'_> {
             ("agent-socket", device.agent_socket.is_some()),
         ] {
             if given {
-                let section = dotted(steps);
-                self.report.at_key(&step(steps, other), |_| Problem::Exclusive {
-                    section,
-                    one: "socket",
-                    other,
-                });
+                self.exclusive(steps, "socket", other);
             }
         }
     }
@@ -326,6 +260,7 @@ fn ignored(file: &ModelFile) -> Vec<&'static str> {
         ("other-layers", file.other_layers.is_some() && !is_int8),
         ("keep", !file.keep.is_empty() && file.precision == Precision::Fp32),
         ("calibration", file.calibration.is_some() && !is_int8),
+        ("evaluate", file.evaluate.is_some() && !is_int8),
     ];
     given.into_iter().filter_map(|(key, is_ignored)| is_ignored.then_some(key)).collect()
 }

@@ -3,16 +3,17 @@
 //! [`Fleet::load`] reads `trt-deploy.yaml`. What it returns is complete and consistent: defaults are filled in, paths
 //! are resolved against the file's folder, every name refers to something. What the file may say is defined once, in
 //! [`file`]; `configs/fleet.yaml` documents it and is tested against it. Nothing here looks at images, models or
-//! devices, except [`Images::list`].
+//! devices, except [`Files::list`].
 
 mod check;
 mod error;
 mod file;
+mod files;
 mod findings;
-mod images;
 mod load;
 mod paths;
 mod problem;
+mod recipe;
 mod select;
 mod value;
 mod yaml;
@@ -20,14 +21,14 @@ mod yaml;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use trt_calib::Algorithm;
-use trt_imaging::Preprocess;
 use trt_wire::{BuildSpec, HookName, ModelName, Verification};
 
 pub use check::is_host;
-pub use error::{FleetError, ImagesError, nearest};
+pub use error::{FleetError, nearest};
+pub use files::{Files, FilesError, images_at};
 pub use findings::{Finding, Level};
-pub use images::{Images, images_at};
+pub use paths::PathError;
+pub use recipe::{Chosen, Evaluation, Labels, Recipe, Running, Source, Thresholds, histograms_of};
 pub use select::Selector;
 
 /// A fleet file that was read, resolved and checked.
@@ -55,6 +56,8 @@ pub struct Model {
     pub build: BuildSpec,
     /// Where the calibration table comes from. `None` suits FP32, FP16 and models that hold Q/DQ nodes.
     pub calibration: Option<Calibration>,
+    /// How INT8 is held against FP32, where the file says more than the calibration does.
+    pub evaluation: Option<Evaluation>,
     /// Whether a release must be verified before it is activated.
     pub verification: Verification,
     /// The hook that the device runs after activation, by its name in the device's configuration.
@@ -68,29 +71,8 @@ pub struct Model {
 pub enum Calibration {
     /// A table made elsewhere, used as it is.
     Table(PathBuf),
-    /// A table that `trt-deploy` makes from images.
-    Images(ImageCalibration),
-}
-
-/// How a table is made from images.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ImageCalibration {
-    /// The images to choose from.
-    pub images: Images,
-    /// How many images are used, at most; at least 1.
-    pub count: u32,
-    /// Which images are chosen if there are more.
-    pub seed: u64,
-    /// Images per run of the model; at least 1. It does not change the table.
-    pub batch: u32,
-    /// How thresholds are derived from histograms.
-    pub algorithm: Algorithm,
-    /// How an image becomes the model's input.
-    pub preprocess: Preprocess,
-    /// Where the table is written, and its sidecar beside it.
-    pub output: PathBuf,
-    /// The share of images, from 0 to 1, that may turn out to be undecodable.
-    pub max_undecodable: f64,
+    /// A table that `trt-deploy` makes; boxed for its size.
+    Recipe(Box<Recipe>),
 }
 
 /// A device and what it gets.

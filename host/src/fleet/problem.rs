@@ -48,9 +48,18 @@ pub enum Problem {
     /// Two keys of one section that exclude each other.
     #[error("{section}: `{one}` and `{other}` exclude each other")]
     Exclusive { section: String, one: &'static str, other: &'static str },
-    /// A calibration that names neither images nor a table.
-    #[error("{section}: neither `images` nor `table` is given")]
+    /// A calibration that names neither samples nor a table.
+    #[error("{section}: neither `images`, `inputs` nor `table` is given")]
     NoCalibrationSource { section: String },
+    /// An input that gets nothing, or no inputs at all.
+    #[error("{section}: neither `images` nor `arrays` is given")]
+    NoInputSource { section: String },
+    /// Labels of no kind.
+    #[error("{section}: none of `folders`, `csv`, `coco` and `masks` is given")]
+    NoLabels { section: String },
+    /// Parameters that the algorithm cannot work with.
+    #[error("{key}: {source}")]
+    Entropy { key: String, source: trt_calib::CalibError },
     /// Images without a word on how they become the model's input.
     #[error("{section}: `images` need `preprocess`, since a table fits one preprocessing only")]
     NoPreprocess { section: String },
@@ -109,6 +118,11 @@ impl Problem {
             Self::NoCalibrationSource { .. } => {
                 "add `images: FOLDER`, or `table: FILE` for a table made elsewhere".into()
             }
+            Self::NoInputSource { .. } => {
+                "give each input `{images: FOLDER, preprocess: ...}` or `{arrays: FILES.npy}`".into()
+            }
+            Self::NoLabels { .. } => "give one of them a path, or remove `labels`".into(),
+            Self::Entropy { source, .. } => return source.hint(),
             Self::NoPreprocess { .. } => {
                 format!("add `preprocess: imagenet`, `yolo`, `plain` or a map; {REFERENCE}")
             }

@@ -9,7 +9,10 @@ use std::str::FromStr;
 use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
+use trt_calib::CalibError;
 use trt_wire::ShapeRange;
+
+use super::recipe::{ALGORITHMS, Chosen};
 
 /// A value that is parsed from a string.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +34,57 @@ impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Parsed<T> {
         }
         deserializer.deserialize_str(Text(PhantomData))
     }
+}
+
+/// An algorithm, or `auto`.
+pub fn chosen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Chosen>, D::Error> {
+    Named::deserialize(deserializer).map(|Named(chosen)| Some(chosen))
+}
+
+/// An algorithm by its name; for a wrong one, the message lists those there are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Named<T>(pub T);
+
+impl<'de, T: FromStr<Err = CalibError>> Deserialize<'de> for Named<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name<T>(PhantomData<T>);
+        impl<T: FromStr<Err = CalibError>> Visitor<'_> for Name<T> {
+            type Value = Named<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of an algorithm")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                text.parse().map(Named).map_err(|error| match error {
+                    CalibError::UnknownAlgorithm { .. } => E::unknown_variant(text, &ALGORITHMS),
+                    other => E::custom(other),
+                })
+            }
+        }
+        deserializer.deserialize_str(Name(PhantomData))
+    }
+}
+
+/// A file, or `false` for none.
+pub fn file_or_false<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    struct FileOrFalse;
+    impl Visitor<'_> for FileOrFalse {
+        type Value = Option<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a file, or `false`")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(Some(text.to_owned()))
+        }
+
+        fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
+            if value { Err(E::invalid_value(Unexpected::Bool(value), &self)) } else { Ok(None) }
+        }
+    }
+    deserializer.deserialize_any(FileOrFalse).map(Some)
 }
 
 /// A string, or a sequence of strings.

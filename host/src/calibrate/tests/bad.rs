@@ -1,6 +1,7 @@
 //! What bad input gets.
 
 use super::*;
+use trt_dataset::DatasetError;
 use trt_inference::SourceError;
 
 fn identity(input: &[i64]) -> trt_onnx::proto::ModelProto {
@@ -13,7 +14,7 @@ fn an_activation_that_is_not_a_number_is_named_with_its_image() {
     let nodes = vec![node("Sub", &["x", "two"], &["below"]), node("Log", &["below"], &["bad"])];
     let mut bench = Bench::new(&model(&[-1, 3, 8, 8], nodes, vec![tensor("two", &[], &[2.0])]), 2);
     for batch in [1, 2] {
-        bench.job.batch = batch;
+        bench.job.recipe.batch = batch;
         let error = bench.error();
         let CalibrateError::Source(SourceError::NotANumber { tensor, samples, .. }) = &error else {
             panic!("{error:?}")
@@ -60,7 +61,7 @@ fn a_mask_of_infinities_goes_without_a_scale_and_is_told() {
             report.with_infinities["masked"]
         )
     );
-    let sidecar = store::read(&bench.job.output).unwrap().sidecar.unwrap();
+    let sidecar = store::read(&bench.job.recipe.output).unwrap().sidecar.unwrap();
     assert_eq!(sidecar.without_scale["masked"], *why);
 }
 
@@ -77,8 +78,8 @@ fn pipes_and_devices_are_refused_instead_of_waited_for() {
         assert!(text.contains(file.to_str().unwrap()) && text.contains("not a regular file"), "{text}");
     };
     bench.run().unwrap();
-    let sidecar = store::sidecar_path(&bench.job.output);
-    for file in [&sidecar, &bench.job.output.clone(), &bench.at("photos/00.png")] {
+    let sidecar = store::sidecar_path(&bench.job.recipe.output);
+    for file in [&sidecar, &bench.job.recipe.output.clone(), &bench.at("photos/00.png")] {
         pipe(file);
         expect(bench.error(), file);
         std::fs::remove_file(file).unwrap();
@@ -95,13 +96,13 @@ fn pipes_and_devices_are_refused_instead_of_waited_for() {
 #[test]
 fn an_image_of_absurd_size_is_one_that_cannot_be_decoded() {
     let mut bench = Bench::new(&identity(&[-1, 3, 8, 8]), 3);
-    bench.job.max_undecodable = 0.5;
+    bench.job.recipe.max_undecodable = 0.5;
     // Sparse, so that hashing it takes but a moment.
     let huge = std::fs::File::create(bench.at("photos/01.png")).unwrap();
     huge.set_len((256 << 20) + 1).unwrap();
     let (_, report) = bench.run().unwrap();
-    assert_eq!((report.used, report.skipped.len()), (2, 1));
-    assert_eq!(report.skipped[0].reason, "the image file is larger than 268435456 bytes: 268435457");
+    assert_eq!((report.counted.used, report.counted.skipped.len()), (2, 1));
+    assert_eq!(report.counted.skipped[0].reason, "the image file is larger than 268435456 bytes: 268435457");
 }
 
 #[test]
@@ -163,14 +164,20 @@ fn inputs_that_take_no_images_are_refused() {
         proto.graph.as_mut().unwrap().input = vec![value("x", elem_type, input)];
         Bench::new(&proto, 1).error()
     };
-    assert!(matches!(kind(&[1, 3, 8, 8], elem::UINT8), CalibrateError::NotImages { .. }));
-    assert!(matches!(kind(&[1, 10], elem::FLOAT), CalibrateError::NotImages { .. }));
-    assert!(matches!(kind(&[1, 4, 8, 8], elem::FLOAT), CalibrateError::Channels { model: 4, .. }));
+    assert!(matches!(
+        kind(&[1, 3, 8, 8], elem::UINT8),
+        CalibrateError::Dataset(DatasetError::NotImages { .. })
+    ));
+    assert!(matches!(kind(&[1, 10], elem::FLOAT), CalibrateError::Dataset(DatasetError::NotImages { .. })));
+    assert!(matches!(
+        kind(&[1, 4, 8, 8], elem::FLOAT),
+        CalibrateError::Dataset(DatasetError::Channels { model: 4, .. })
+    ));
 
     let mut two = identity(&[1, 3, 8, 8]);
     two.graph.as_mut().unwrap().input.push(value("z", elem::FLOAT, &[1]));
     let error = Bench::new(&two, 1).error();
-    assert_eq!(error.to_string(), "calibration needs a model with one input, and this one has 2: x, z");
+    assert_eq!(error.to_string(), "no samples are given for input: z");
 }
 
 #[test]
@@ -187,7 +194,7 @@ fn a_shape_that_cannot_be_fixed_names_the_input_and_the_key() {
         "the shape configured for input `x` does not fit the model's ?x3x?x8: 1x3x8x9"
     );
     bench.job.shapes = Shapes::from([("images".to_owned(), vec![1, 3, 8, 8])]);
-    assert!(matches!(bench.error(), CalibrateError::UnknownInput { .. }));
+    assert!(matches!(bench.error(), CalibrateError::Dataset(DatasetError::UnknownInput { .. })));
 }
 
 #[test]
@@ -196,28 +203,31 @@ fn broken_images_are_listed_and_fatal_above_the_share() {
     for broken in ["03.png", "07.png"] {
         std::fs::write(bench.at("photos").join(broken), b"no image").unwrap();
     }
-    bench.job.max_undecodable = 0.1;
+    bench.job.recipe.max_undecodable = 0.1;
     let error = bench.error().to_string();
     assert!(
-        error.starts_with("2 of 10 images could not be decoded, more than the share of 0.1: "),
+        error.starts_with("2 of 10 samples could not be decoded, more than the share of 0.1: "),
         "{error}"
     );
     assert!(error.contains("03.png: not a JPEG") && error.contains("07.png"), "{error}");
     assert_eq!(bench.error().undecodable().len(), 2);
-    bench.job.max_undecodable = 0.2;
+    bench.job.recipe.max_undecodable = 0.2;
     let (_, report) = bench.run().unwrap();
-    assert_eq!((report.used, report.skipped.len()), (8, 2));
-    assert_eq!(report.skipped[0].name, "03.png");
+    assert_eq!((report.counted.used, report.counted.skipped.len()), (8, 2));
+    assert_eq!(report.counted.skipped[0].name, "03.png");
 
     files(&bench.at("photos")).iter().for_each(|file| std::fs::write(file, b"").unwrap());
-    bench.job.max_undecodable = 1.0;
-    assert!(matches!(bench.error(), CalibrateError::AllUndecodable { count: 10, .. }));
+    bench.job.recipe.max_undecodable = 1.0;
+    assert!(matches!(bench.error(), CalibrateError::Dataset(DatasetError::AllUndecodable { count: 10, .. })));
 }
 
 #[test]
 fn fewer_images_than_a_fixed_batch_are_refused() {
     let bench = Bench::new(&identity(&[4, 3, 8, 8]), 3);
-    assert!(matches!(bench.error(), CalibrateError::SmallBatch { batch: 4, images: 3 }));
+    assert!(matches!(
+        bench.error(),
+        CalibrateError::Dataset(DatasetError::SmallBatch { batch: 4, samples: 3 })
+    ));
 }
 
 #[test]
@@ -226,52 +236,52 @@ fn a_table_that_was_not_made_here_stays_unless_forced() {
     let foreign = b"TRT-8601-EntropyCalibration2\nx: 3c010204\n";
     std::fs::create_dir(bench.at("out")).unwrap();
     for content in [&foreign[..], b"not a table"] {
-        std::fs::write(&bench.job.output, content).unwrap();
+        std::fs::write(&bench.job.recipe.output, content).unwrap();
         assert!(matches!(bench.error(), CalibrateError::Foreign { .. }));
-        assert_eq!(std::fs::read(&bench.job.output).unwrap(), content);
+        assert_eq!(std::fs::read(&bench.job.recipe.output).unwrap(), content);
     }
     bench.job.force = true;
     bench.run().unwrap();
     bench.job.force = false;
 
-    let mut edited = std::fs::read(&bench.job.output).unwrap();
+    let mut edited = std::fs::read(&bench.job.recipe.output).unwrap();
     edited.extend_from_slice(b"extra: 3c010204\n");
-    std::fs::write(&bench.job.output, &edited).unwrap();
+    std::fs::write(&bench.job.recipe.output, &edited).unwrap();
     assert!(matches!(bench.error(), CalibrateError::Edited { .. }));
-    assert_eq!(std::fs::read(&bench.job.output).unwrap(), edited);
+    assert_eq!(std::fs::read(&bench.job.recipe.output).unwrap(), edited);
 }
 
 #[test]
 fn a_table_whose_replacement_was_cut_short_is_made_anew_and_an_edited_one_is_not() {
     let mut bench = Bench::new(&identity(&[-1, 3, 8, 8]), 2);
     bench.run().unwrap();
-    let old = std::fs::read(&bench.job.output).unwrap();
-    bench.job.algorithm = Algorithm::MinMax;
+    let old = std::fs::read(&bench.job.recipe.output).unwrap();
+    bench.algorithm(Algorithm::MinMax);
     bench.run().unwrap();
-    let new = std::fs::read(&bench.job.output).unwrap();
+    let new = std::fs::read(&bench.job.recipe.output).unwrap();
     assert_ne!(old, new);
     assert!(matches!(bench.plan().unwrap().state, State::UpToDate(_)));
 
     // The power goes when the sidecar is written and the table is not.
-    std::fs::write(&bench.job.output, &old).unwrap();
+    std::fs::write(&bench.job.recipe.output, &old).unwrap();
     let State::Stale { reasons, .. } = bench.plan().unwrap().state else { panic!("it is stale") };
     assert!(reasons[0].contains("cut short"), "{reasons:?}");
     bench.run().unwrap();
-    assert_eq!(std::fs::read(&bench.job.output).unwrap(), new);
+    assert_eq!(std::fs::read(&bench.job.recipe.output).unwrap(), new);
 
     // At the first calibration there is no table yet.
-    std::fs::remove_file(&bench.job.output).unwrap();
+    std::fs::remove_file(&bench.job.recipe.output).unwrap();
     assert!(matches!(bench.plan().unwrap().state, State::Missing));
     bench.run().unwrap();
 
     // Nobody but the user may replace what was edited, not even half-way through.
-    std::fs::write(&bench.job.output, [&old[..], b"extra: 3c010204\n"].concat()).unwrap();
+    std::fs::write(&bench.job.recipe.output, [&old[..], b"extra: 3c010204\n"].concat()).unwrap();
     assert!(matches!(bench.error(), CalibrateError::Edited { .. }));
-    let edited = std::fs::read(&bench.job.output).unwrap();
+    let edited = std::fs::read(&bench.job.recipe.output).unwrap();
     bench.job.force = true;
     bench.run().unwrap();
     bench.job.force = false;
-    std::fs::write(&bench.job.output, edited).unwrap();
+    std::fs::write(&bench.job.recipe.output, edited).unwrap();
     assert!(matches!(bench.error(), CalibrateError::Edited { .. }), "it is still the user's");
 }
 
@@ -293,7 +303,7 @@ fn models_that_cannot_be_calibrated_are_told_apart() {
 #[test]
 fn a_folder_that_cannot_be_written_is_named() {
     let mut bench = Bench::new(&identity(&[-1, 3, 8, 8]), 1);
-    bench.job.output = bench.at("model.onnx").join("tiny.cache");
+    bench.job.recipe.output = bench.at("model.onnx").join("tiny.cache");
     let error = bench.error();
     assert!(matches!(error, CalibrateError::Write { .. } | CalibrateError::Read { .. }), "{error:?}");
     assert!(error.hint().is_some());

@@ -74,7 +74,7 @@ fn a_table_of_another_model_is_refused_and_one_of_few_names_is_told() {
 fn provenance_that_names_another_model_counts_more_than_names() {
     let bench = Bench::new(&convolution(&[-1, 3, 8, 8]), 2);
     bench.run().unwrap();
-    let model = taker(&bench.job.onnx, &bench.job.output);
+    let model = taker(&bench.job.onnx, &bench.job.recipe.output);
     let outcome = ensure(&model).unwrap();
     assert_eq!((outcome.summary.origin, outcome.summary.warnings), (Origin::Foreign, vec![]));
 
@@ -83,13 +83,13 @@ fn provenance_that_names_another_model_counts_more_than_names() {
     assert!(matches!(error, CalibrateError::OtherSource { .. }), "{error:?}");
     assert!(error.hint().unwrap().contains("remove") && error.hint().unwrap().contains("tiny.cache.json"));
     // What the hint says helps.
-    let sidecar = store::sidecar_path(&bench.job.output);
+    let sidecar = store::sidecar_path(&bench.job.recipe.output);
     let record = std::fs::read(&sidecar).unwrap();
     std::fs::remove_file(&sidecar).unwrap();
     assert!(ensure(&model).unwrap().summary.warnings[0].contains("cannot be checked"));
     // A sidecar that belongs to another table says nothing about this one.
     std::fs::write(&sidecar, record).unwrap();
-    std::fs::write(&bench.job.output, table("x c r y")).unwrap();
+    std::fs::write(&bench.job.recipe.output, table("x c r y")).unwrap();
     assert!(ensure(&model).unwrap().summary.warnings[0].contains("not the table that was written"));
 }
 

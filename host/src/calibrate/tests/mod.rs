@@ -10,12 +10,14 @@ use std::sync::Mutex;
 use tempfile::TempDir;
 use trt_calib::Algorithm;
 use trt_calib::table::TableVersion;
+use trt_dataset::{Pairing, Wanted};
 use trt_imaging::Preprocess;
+use trt_inference::Choice;
 use trt_onnx::proto::{TensorProto, elem};
 
 use super::store::{self, State};
 use super::*;
-use crate::fleet::Fleet;
+use crate::fleet::{Chosen, Evaluation, Files, Fleet, Recipe, Running, Source, Thresholds};
 use models::*;
 
 /// A folder with `model.onnx` and `photos/`, and a wish for it.
@@ -33,17 +35,24 @@ impl Bench {
             model: "tiny".into(),
             onnx: save(model, &at("model.onnx")),
             shapes: Shapes::new(),
-            images: files(&at("photos")),
-            count: 100,
-            seed: 0,
-            batch: 1,
-            algorithm: Algorithm::EntropyCalibration2,
-            preprocess: Preprocess::default(),
-            output: at("out/tiny.cache"),
+            recipe: Recipe {
+                samples: vec![images(&at("photos"))],
+                pairing: Pairing::default(),
+                count: 100,
+                seed: 0,
+                batch: 1,
+                thresholds: Thresholds::default(),
+                running: Running { backend: Choice::Rten, ..Running::default() },
+                output: at("out/tiny.cache"),
+                histograms: Some(at("out/tiny.cache.histograms")),
+                max_undecodable: 0.05,
+            },
             version: TableVersion::from_raw(TABLE_VERSION).unwrap(),
             keep: Vec::new(),
-            max_undecodable: 0.05,
+            evaluation: Evaluation::default(),
             force: false,
+            shard: None,
+            resume: false,
         };
         Self { folder, job }
     }
@@ -57,12 +66,27 @@ impl Bench {
     }
 
     fn run(&self) -> Result<(CalibrationTable, report::Report), CalibrateError> {
-        self.plan()?.execute(&|_| {}, &Interrupt::default())
+        let made = self.plan()?.execute(&|_| {}, &Interrupt::default())?;
+        Ok((made.table, made.report))
+    }
+
+    fn algorithm(&mut self, algorithm: Algorithm) {
+        self.job.recipe.thresholds.algorithm = Chosen::Of(algorithm);
+    }
+
+    fn preprocess(&mut self, preprocess: Preprocess) {
+        self.job.recipe.samples[0].preprocess = Some(preprocess);
     }
 
     fn error(&self) -> CalibrateError {
         self.run().expect_err("this must fail")
     }
+}
+
+/// The images in a folder, unchanged but for their range.
+fn images(folder: &Path) -> Source {
+    let files = Files::of_arguments(Wanted::Images, &[folder.display().to_string()]).unwrap();
+    Source { input: None, files, preprocess: Some(Preprocess::default()) }
 }
 
 fn files(folder: &Path) -> Vec<std::path::PathBuf> {
@@ -78,7 +102,7 @@ fn names(table: &CalibrationTable) -> Vec<String> {
 #[test]
 fn every_float_activation_gets_a_scale_under_its_onnx_name() {
     let mut bench = Bench::new(&convolution(&[-1, 3, 8, 8]), 3);
-    bench.job.algorithm = Algorithm::MinMax;
+    bench.algorithm(Algorithm::MinMax);
     let (table, report) = bench.run().unwrap();
     // The node `c` does not hide the value `c`; `s` holds integers.
     assert_eq!(names(&table), ["x", "c", "r", "y"]);
@@ -86,7 +110,7 @@ fn every_float_activation_gets_a_scale_under_its_onnx_name() {
     // A white pixel is 1.0, which TensorRT writes like this.
     assert_eq!(table.get(b"x").map(f32::to_bits), Some(0x3c01_0204));
     assert_eq!(table.get(b"r"), table.get(b"y"));
-    assert_eq!((report.used, report.with_scale, report.coverage()), (3, 4, 1.0));
+    assert_eq!((report.counted.used, report.with_scale, report.coverage()), (3, 4, 1.0));
 }
 
 #[test]
@@ -96,11 +120,11 @@ fn activations_to_keep_have_no_scale_and_are_recorded() {
     let (table, report) = bench.run().unwrap();
     assert_eq!(names(&table), ["x", "y"]);
     assert_eq!(report.without_scale["r"], "it is kept in higher precision");
-    let sidecar = store::read(&bench.job.output).unwrap().sidecar.unwrap();
+    let sidecar = store::read(&bench.job.recipe.output).unwrap().sidecar.unwrap();
     assert_eq!(sidecar.keep, ["c", "r"]);
     // A table made elsewhere says it through its provenance.
     let outcome = ensure_table(
-        &foreign::taker(&bench.job.onnx, &bench.job.output),
+        &foreign::taker(&bench.job.onnx, &bench.job.recipe.output),
         &Ui::new(true, 0, true),
         &Interrupt::default(),
         false,
@@ -123,7 +147,7 @@ fn scales_are_those_of_the_arithmetic() {
     let nodes = vec![node("Mul", &["x", "three"], &["m"]), node("Sub", &["m", "one"], &["y"])];
     let weights = vec![tensor("three", &[], &[3.0]), tensor("one", &[], &[1.0])];
     let mut bench = Bench::new(&model(&[1, 3, 8, 8], nodes, weights), 3);
-    bench.job.algorithm = Algorithm::MinMax;
+    bench.algorithm(Algorithm::MinMax);
     let (table, _) = bench.run().unwrap();
     assert_eq!(table.get(b"m"), Some(3.0 / 127.0));
     assert_eq!(table.get(b"y"), Some(2.0 / 127.0));
@@ -134,16 +158,16 @@ fn neither_batch_nor_order_nor_threads_change_the_table() {
     let mut bench = Bench::new(&convolution(&[-1, 3, 8, 8]), 11);
     let table = |bench: &Bench| {
         bench.run().unwrap();
-        std::fs::read(&bench.job.output).unwrap()
+        std::fs::read(&bench.job.recipe.output).unwrap()
     };
     let first = table(&bench);
     for batch in [2, 4, 64] {
-        bench.job.batch = batch;
+        bench.job.recipe.batch = batch;
         bench.job.force = true;
         assert_eq!(table(&bench), first, "batch {batch}");
     }
     photographs(&bench.at("shuffled"), 11, |n| format!("{:02}.png", n * 7 % 11));
-    bench.job.images = files(&bench.at("shuffled"));
+    bench.job.recipe.samples = vec![images(&bench.at("shuffled"))];
     bench.job.force = false;
     assert!(matches!(bench.plan().unwrap().state, State::Stale { .. }), "other names are another dataset");
     assert_eq!(table(&bench), first, "other names");
@@ -155,7 +179,7 @@ fn an_up_to_date_table_is_reused_and_a_stale_one_explained() {
     assert!(matches!(bench.plan().unwrap().state, State::Missing));
     bench.run().unwrap();
     assert!(matches!(bench.plan().unwrap().state, State::UpToDate(_)));
-    bench.job.batch = 3;
+    bench.job.recipe.batch = 3;
     assert!(matches!(bench.plan().unwrap().state, State::UpToDate(_)), "the batch size is no reason");
 
     let reasons = |bench: &Bench| match bench.plan().unwrap().state {
@@ -168,17 +192,18 @@ fn an_up_to_date_table_is_reused_and_a_stale_one_explained() {
     };
     let fresh = bench.job.clone();
     for count in [6, 7, 5000] {
-        bench.job.count = count;
-        bench.job.seed = u64::from(count);
+        bench.job.recipe.count = count;
+        bench.job.recipe.seed = u64::from(count);
         assert!(matches!(bench.plan().unwrap().state, State::UpToDate(_)), "all 6 images, as before");
     }
     bench.job = fresh.clone();
-    bench.job.count = 4;
+    bench.job.recipe.count = 4;
     expect(&bench, "`count` was 100, and is 4");
-    bench.job = Job { algorithm: Algorithm::MinMax, ..fresh.clone() };
+    bench.job = fresh.clone();
+    bench.algorithm(Algorithm::MinMax);
     expect(&bench, "`algorithm` was entropy, and is minmax");
-    bench.job =
-        Job { preprocess: Preprocess { mean: Some(vec![0.5]), ..Preprocess::default() }, ..fresh.clone() };
+    bench.job = fresh.clone();
+    bench.preprocess(Preprocess { mean: Some(vec![0.5]), ..Preprocess::default() });
     expect(&bench, "`mean[0]` was 0.0, and is 0.5");
     bench.job = Job { keep: vec!["r".into()], ..fresh.clone() };
     expect(&bench, "`keep` changed: `r` came to it, and nothing went from it");
@@ -196,26 +221,27 @@ fn a_shape_that_the_model_leaves_open_comes_from_the_configuration() {
     let mut bench = Bench::new(&convolution(&[-1, 3, -1, -1]), 2);
     bench.job.shapes.insert("x".into(), vec![4, 3, 8, 16]);
     let (_, report) = bench.run().unwrap();
-    assert_eq!(report.used, 2);
-    let sidecar = store::read(&bench.job.output).unwrap().sidecar.unwrap();
+    assert_eq!(report.counted.used, 2);
+    let sidecar = store::read(&bench.job.recipe.output).unwrap().sidecar.unwrap();
     assert_eq!(sidecar.shapes["x"], [1, 3, 8, 16]);
 
     bench.job.shapes.clear();
-    bench.job.preprocess.size = Some(trt_imaging::Size { width: 16, height: 8 });
+    let size = Some(trt_imaging::Size { width: 16, height: 8 });
+    bench.preprocess(Preprocess { size, ..Preprocess::default() });
     assert!(matches!(bench.plan().unwrap().state, State::UpToDate(_)), "the same, said in another way");
 }
 
 #[test]
 fn a_fixed_batch_takes_whole_groups_and_says_what_is_left_over() {
     let mut bench = Bench::new(&convolution(&[2, 3, 8, 8]), 7);
-    bench.job.max_undecodable = 0.5;
+    bench.job.recipe.max_undecodable = 0.5;
     // Breaks the groups (0, 1) and (2, 3): 1 and 3 are put together, 6 remains.
     for broken in ["00.png", "02.png"] {
         std::fs::write(bench.at("photos").join(broken), b"no image").unwrap();
     }
     let (_, report) = bench.run().unwrap();
-    assert_eq!((report.used, report.skipped.len(), report.left_over), (4, 2, 1));
-    let dataset = store::read(&bench.job.output).unwrap().sidecar.unwrap().dataset;
+    assert_eq!((report.counted.used, report.counted.skipped.len()), (4, 3));
+    let dataset = store::read(&bench.job.recipe.output).unwrap().sidecar.unwrap().dataset;
     let used: Vec<_> = dataset.images.iter().map(|image| image.name.as_str()).collect();
     assert_eq!(used, ["01.png", "03.png", "04.png", "05.png"]);
     assert_eq!(dataset.skipped.len(), 3);
@@ -229,7 +255,7 @@ fn claims_of_the_file_about_inner_values_do_not_matter() {
     graph.value_info.push(value("c", elem::FLOAT, &[1, 9, 9, 9]));
     graph.output[0] = value("y", elem::FLOAT, &[1, 9, 9, 9]);
     let mut bench = Bench::new(&proto, 4);
-    bench.job.batch = 4;
+    bench.job.recipe.batch = 4;
     assert_eq!(names(&bench.run().unwrap().0), ["x", "c", "r", "y"]);
 }
 
@@ -273,7 +299,7 @@ fn what_onnx_lets_a_file_leave_out_is_known() {
     let weights: Vec<f32> = (0..9).map(|n| f32::from(u8::from(n % 3 == 1))).collect();
     let proto = model(&[1, 3, 8, 8], nodes, vec![tensor("w", &[1, 3, 1, 3], &weights)]);
     let mut bench = Bench::new(&proto, 1);
-    bench.job.algorithm = Algorithm::MinMax;
+    bench.algorithm(Algorithm::MinMax);
     let (table, _) = bench.run().unwrap();
     assert_eq!([table.get(b"c"), table.get(b"p")], [Some(3.0 / 127.0); 2]);
 }
@@ -282,11 +308,15 @@ fn what_onnx_lets_a_file_leave_out_is_known() {
 fn progress_reaches_the_number_of_images() {
     let bench = Bench::new(&convolution(&[-1, 3, 8, 8]), 9);
     let seen = Mutex::new(Vec::new());
-    let events = |event| seen.lock().unwrap().push(event);
+    let events = |event: Event<'_>| match event {
+        Event::Images { done, total } => seen.lock().unwrap().push((done, total)),
+        Event::Thresholds { tensors } => seen.lock().unwrap().push((tensors, 0)),
+        _ => {}
+    };
     bench.plan().unwrap().execute(&events, &Interrupt::default()).unwrap();
     let seen = seen.into_inner().unwrap();
-    assert!(seen.contains(&Event::Images { done: 9, total: 9 }));
-    assert_eq!(seen.last(), Some(&Event::Thresholds { tensors: 4 }));
+    assert!(seen.contains(&(9, 9)));
+    assert_eq!(seen.last(), Some(&(4, 0)), "thresholds of four tensors come last");
 }
 
 #[test]
@@ -294,7 +324,7 @@ fn ctrl_c_leaves_nothing_behind() {
     let bench = Bench::new(&convolution(&[-1, 3, 8, 8]), 9);
     let interrupt = Interrupt::default();
     let plan = Plan::new(bench.job.clone(), &interrupt).unwrap();
-    let raise = |event| {
+    let raise = |event: Event<'_>| {
         if matches!(event, Event::Images { done: 2.., .. }) {
             interrupt.raise();
         }

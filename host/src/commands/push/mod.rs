@@ -15,7 +15,7 @@ use crate::bundle::{self, Bundle};
 use crate::calibrate::{self, Job};
 use crate::device::{Agent, DeviceError, Proposal, Wish, connect};
 use crate::exit::{self, Exit};
-use crate::fleet::{Calibration, Device, Fleet, ImageCalibration, Model};
+use crate::fleet::{Calibration, Device, Fleet, Model, Recipe};
 use crate::ui::{Unit, bytes};
 use report::{DeviceReport, ModelReport, Told};
 
@@ -85,7 +85,7 @@ fn prepare<'a>(model: &'a Model, args: &Args, context: &Context) -> anyhow::Resu
     bundle::check(model, &onnx)?;
     let calibration = model.calibration.as_ref().filter(|_| model.build.precision == Precision::Int8);
     let table_promised = match calibration {
-        Some(Calibration::Images(images)) if args.dry_run => would_calibrate(model, images, context)?,
+        Some(Calibration::Recipe(recipe)) if args.dry_run => would_calibrate(model, recipe, context)?,
         _ => None,
     };
     let ensure = || calibrate::ensure_table(model, &context.ui, &context.interrupt, false);
@@ -94,19 +94,15 @@ fn prepare<'a>(model: &'a Model, args: &Args, context: &Context) -> anyhow::Resu
 }
 
 /// The algorithm of the table if a push would have to make it first; it says so.
-fn would_calibrate(
-    model: &Model,
-    images: &ImageCalibration,
-    context: &Context,
-) -> anyhow::Result<Option<String>> {
-    let plan = calibrate::Plan::new(Job::of_fleet(model, images, false)?, &context.interrupt)?;
+fn would_calibrate(model: &Model, recipe: &Recipe, context: &Context) -> anyhow::Result<Option<String>> {
+    let plan = calibrate::Plan::new(Job::of_fleet(model, recipe, false), &context.interrupt)?;
     let summary = plan.summary();
     let stale = summary.action != "reuse";
     if stale {
         let (table, because) = (summary.table.display(), summary.because.join("; "));
         context.ui.say(format_args!("{}: {table} would be made first: {because}", model.name));
     }
-    Ok(stale.then(|| images.algorithm.table_algorithm().word().to_owned()))
+    Ok(stale.then(|| summary.header.clone()))
 }
 
 /// A push to one device, on its way.

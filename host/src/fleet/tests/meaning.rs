@@ -28,11 +28,25 @@ fn the_reference_loads_and_means_what_it_says() {
     assert_eq!(build.shapes["scale"], ShapeRange { min: vec![1, 2], opt: vec![1, 2], max: vec![1, 2] });
     let Some(Calibration::Table(table)) = &classifier.calibration else { panic!("a table made elsewhere") };
     assert_eq!(*table, folder.join("tables/classifier.cache"));
+    let Some(Calibration::Recipe(recipe)) = &detector.calibration else { panic!("a recipe") };
+    let Recipe { thresholds, running, .. } = &**recipe;
+    assert_eq!(thresholds.algorithm, Chosen::Auto);
+    assert_eq!(thresholds.overrides["/model.22/dfl/*"].to_string(), "percentile:99.9");
+    assert_eq!((thresholds.entropy, thresholds.propagate), (Thresholds::default().entropy, true));
+    assert_eq!((&running.devices[..], running.tf32), (&[0, 1][..], true));
+    assert_eq!(running.onnxruntime, Some("/usr/local/lib/libonnxruntime.so".into()));
+    let evaluation = detector.evaluation.as_ref().unwrap();
+    assert_eq!(evaluation.labels, Some(Labels::Coco(folder.join("photos/labelled/instances.json"))));
+    let described = evaluation.detector.as_ref().unwrap().described();
+    assert_eq!((described.sigmoid, described.boxes.output.as_deref()), (true, Some("boxes")));
+    let Some(Calibration::Recipe(recipe)) = &fleet.model("tracker").unwrap().calibration else { panic!() };
+    let keys = recipe.samples.iter().map(|source| (source.input.as_deref(), source.key()));
+    assert_eq!(keys.collect::<Vec<_>>(), [(Some("frame"), "images"), (Some("state"), "arrays")]);
     assert_eq!((ssh(&fleet, "nano-1").user.as_deref(), ssh(&fleet, "nano-1").port), (Some("deploy"), 22));
     assert_eq!((ssh(&fleet, "orin-1").user.as_deref(), ssh(&fleet, "orin-1").port), (Some("ada"), 2222));
     assert_eq!(ssh(&fleet, "nano-1").host, "nano-1");
     assert_eq!(fleet.devices["here"].address, Address::Local("/run/trt-agent/agent.sock".into()));
-    assert_eq!(fleet.devices["here"].models.len(), 3);
+    assert_eq!(fleet.devices["here"].models.len(), 4);
     assert_eq!(fleet.devices["nano-1"].models[0].as_str(), "classifier");
 }
 
@@ -69,14 +83,21 @@ fn the_defaults_are_those_that_the_reference_names() {
     let model = "models: {m: {onnx: a, precision: int8, calibration: {images: a, preprocess: plain}}}\ndevices: {d: {}}";
     let fleet = load(model).unwrap();
     let model = fleet.model("m").unwrap();
-    let Some(Calibration::Images(calibration)) = &model.calibration else { panic!("images") };
+    let Some(Calibration::Recipe(calibration)) = &model.calibration else { panic!("images") };
     assert!(calibration.output.ends_with("calibration/m.cache"));
+    assert!(calibration.histograms.as_ref().unwrap().ends_with("calibration/m.cache.histograms"));
+    assert_eq!(calibration.running, Running::default());
+    assert_eq!(calibration.thresholds, Thresholds::default());
     let word = |value: serde_json::Value| value.as_str().unwrap().to_owned();
     for (key, default) in [
         ("count", calibration.count.to_string()),
         ("seed", calibration.seed.to_string()),
         ("batch", calibration.batch.to_string()),
-        ("algorithm", word(serde_json::to_value(calibration.algorithm).unwrap())),
+        ("algorithm", calibration.thresholds.algorithm.to_string()),
+        ("propagate", calibration.thresholds.propagate.to_string()),
+        ("histogram", word(serde_json::to_value(calibration.running.histogram).unwrap())),
+        ("tf32", calibration.running.tf32.to_string()),
+        ("on-nan", word(serde_json::to_value(calibration.running.on_nan).unwrap())),
         ("max-undecodable", calibration.max_undecodable.to_string()),
         ("output", "calibration/<model>.cache".to_owned()),
         ("required", model.verification.required.to_string()),
@@ -105,6 +126,11 @@ fn no_key_is_undocumented() {
         "models: {m: {calibration: {zzz: 1}}}",
         "models: {m: {calibration: {preprocess: {zzz: 1}}}}",
         "models: {m: {verify: {zzz: 1}}}",
+        "models: {m: {calibration: {entropy: {zzz: 1}}}}",
+        "models: {m: {calibration: {inputs: {x: {zzz: 1}}}}}",
+        "models: {m: {evaluate: {zzz: 1}}}",
+        "models: {m: {evaluate: {labels: {zzz: 1}}}}",
+        "models: {m: {evaluate: {groups: {o: {zzz: 1}}}}}",
         "models: {m: {shapes: {x: {zzz: 1}}}}",
         "defaults: {zzz: 1}",
         "devices: {d: {zzz: 1}}",

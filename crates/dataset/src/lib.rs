@@ -31,13 +31,13 @@ mod tally;
 
 pub use dataset::{Dataset, Sampling};
 pub use element::Elem;
-pub use error::{DatasetError, SampleError};
+pub use error::{ArrayError, DatasetError, SampleError};
 pub use find::{Entry, FindError, Wanted, find};
 pub use input::{Form, Input, Inputs, Shapes, Source};
 pub use load::{Decode, Loaded, Loader, join};
 pub use look::{Look, PictureLook};
 pub use pairing::Pairing;
-pub use run::{Checkpoint, Hooks, Rules, run};
+pub use run::{Checkpoint, Hooks, Rules, Save, run};
 pub use sampling::{Shard, ShardError};
 pub use split::split;
 pub use survey::{Survey, survey};

@@ -70,6 +70,9 @@ impl Default for Hooks<'_> {
     }
 }
 
+/// What keeps a checkpoint.
+pub type Save<'a> = dyn Fn(&Tally) -> Result<(), Box<dyn Error + Send + Sync>> + Sync + 'a;
+
 /// What is kept from time to time, so that a later run can go on: [`Tally::used`] and the source's
 /// [snapshot](HistogramSource::snapshot), taken together.
 #[derive(Clone, Copy)]
@@ -80,7 +83,7 @@ pub struct Checkpoint<'a> {
     pub samples: usize,
     /// Keeps it. No batch runs meanwhile, and the tally is that of the source's histograms. It is also called when the run
     /// is cancelled. An error ends the run.
-    pub save: &'a (dyn Fn(&Tally) -> Result<(), Box<dyn Error + Send + Sync>> + Sync),
+    pub save: &'a Save<'a>,
 }
 
 /// Has `source` count all samples.

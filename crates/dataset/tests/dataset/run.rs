@@ -1,14 +1,12 @@
 //! A run through a source that writes down what it gets.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::*;
+use crate::common::*;
 use trt_dataset::{Checkpoint, Dataset, DatasetError, Hooks, Rules, run};
 use trt_imaging::{Decoded, ImagingError};
 use trt_inference::{Backend, Batch, Content, HistogramSource, Histograms, OnNan, SourceError, Wants};

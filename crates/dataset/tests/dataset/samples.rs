@@ -1,8 +1,6 @@
 //! From files to samples and their values: what fits together, what does not, and what each sample is told apart by.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use trt_dataset::{
     Dataset, DatasetError, Entry, Form, Inputs, Loader, Pairing, Sampling, Shapes, Source, Wanted, find,
     split, survey,
@@ -210,11 +208,11 @@ fn open_dimensions_are_those_of_shapes_or_of_the_first_array() {
     let folder = tempfile::tempdir().unwrap();
     let array = file(folder.path(), "a.npy", &npy(&[5, 2], &[0.0; 10]));
     let model = model(&[("x", FLOAT, &[0, -1, 2])]);
-    let inputs = resolve(&model, vec![arrays(&[array.clone()])]).unwrap();
+    let inputs = resolve(&model, vec![arrays(std::slice::from_ref(&array))]).unwrap();
     assert_eq!((inputs.inputs[0].shape.as_slice(), inputs.fixed_batch), (&[5, 2][..], None));
     assert_eq!(inputs.recorded_shapes()["x"], [1, 5, 2]);
     let shapes = |dims: &[u64]| Shapes::from([("x".to_owned(), dims.to_vec())]);
-    let with = |shapes| Inputs::resolve(&model, &shapes, vec![arrays(&[array.clone()])], "");
+    let with = |shapes| Inputs::resolve(&model, &shapes, vec![arrays(std::slice::from_ref(&array))], "");
     assert_eq!(with(shapes(&[8, 7, 2])).unwrap().inputs[0].shape, [7, 2]);
     assert!(matches!(with(shapes(&[8, 7, 3])), Err(DatasetError::Shape { .. })));
     let other = Shapes::from([("y".to_owned(), vec![1])]);

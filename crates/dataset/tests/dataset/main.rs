@@ -1,0 +1,5 @@
+//! Datasets from files to a run.
+
+mod common;
+mod run;
+mod samples;

@@ -25,9 +25,7 @@ pub(super) fn add(
     let known: HashSet<String> = skipped.iter().map(|skipped| skipped.node.clone()).collect();
     for (index, node) in graph.node.iter().enumerate() {
         // A residual Add of quantized convolutions has its site already.
-        if sites.contains_key(&index)
-            || ["Conv", "ConvTranspose", "Gemm", "MatMul"].iter().any(|op| node.is(op))
-        {
+        if sites.contains_key(&index) || Kernel::of(node) == Some(Kernel::Weighted) {
             continue;
         }
         let (display, op) = (node.display(index), node.op().to_owned());

@@ -3,7 +3,7 @@
 mod support;
 
 use support::Uniform;
-use trt_calib::{Algorithm, Counts, EntropyParams, Histogram, entropy_threshold};
+use trt_calib::{Algorithm, Counts, EntropyParams, Histogram, Method, Mode, entropy_threshold};
 
 fn values(kind: &str, seed: u64, count: usize) -> Vec<f32> {
     let mut u = Uniform(seed);
@@ -59,4 +59,42 @@ fn thresholds_are_those_of_the_plain_implementation() {
         compared += 1;
     }
     assert_eq!(compared, 55);
+}
+
+/// Every algorithm, preset and mode.
+#[test]
+fn every_algorithm_finds_what_the_plain_implementation_finds() {
+    let (mut compared, mut different) = (0, Vec::new());
+    for row in include_str!("data/algorithms.tsv").lines().skip(1) {
+        let columns: Vec<&str> = row.split('\t').collect();
+        let [kind, seed, count, mode, algorithm, params, threshold] = columns[..] else {
+            panic!("seven columns: {row}");
+        };
+        let values = values(kind, seed.parse().unwrap(), count.parse().unwrap());
+        let mode = serde_json::from_value(mode.into()).unwrap();
+        let mut counts = Counts::new(mode);
+        if mode == Mode::Canonical {
+            counts.add(&values);
+        } else {
+            thirds(&values).for_each(|batch| counts.add(batch));
+        }
+        let method =
+            Method { algorithm: algorithm.parse().unwrap(), entropy: serde_json::from_str(params).unwrap() };
+        let (found, wanted) = (method.threshold(&counts).unwrap().value, threshold.parse::<f64>().unwrap());
+        if (found - wanted).abs() > 1e-9 * wanted {
+            different.push(format!("{row}: {found:e}"));
+        }
+        compared += 1;
+    }
+    assert!(different.is_empty(), "{different:#?}");
+    assert_eq!(compared, 11 * 2 * 16);
+}
+
+/// Three batches, the first ones longer by one where there is a rest.
+fn thirds(values: &[f32]) -> impl Iterator<Item = &[f32]> {
+    let (size, rest) = (values.len() / 3, values.len() % 3);
+    (0..3).map(move |batch| {
+        let start = batch * size + batch.min(rest);
+        &values[start..start + size + usize::from(batch < rest)]
+    })
 }

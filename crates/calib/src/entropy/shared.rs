@@ -52,7 +52,8 @@ impl<'a> Shared<'a> {
             }
             level = following;
         }
-        self.own[kept - 1] + x_ln_y(last, last) - cross
+        // Equal losses must be equal for a tie: the sums are exact to less than this.
+        ((self.own[kept - 1] + x_ln_y(last, last) - cross) * 1e12).round() / 1e12
     }
 
     fn level(&self, level: usize, kept: usize) -> Level {

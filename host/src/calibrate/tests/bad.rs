@@ -79,11 +79,17 @@ fn pipes_and_devices_are_refused_instead_of_waited_for() {
     };
     bench.run().unwrap();
     let sidecar = store::sidecar_path(&bench.job.recipe.output);
-    for file in [&sidecar, &bench.job.recipe.output.clone(), &bench.at("photos/00.png")] {
+    for file in [&sidecar, &bench.job.recipe.output.clone()] {
         pipe(file);
         expect(bench.error(), file);
         std::fs::remove_file(file).unwrap();
     }
+    let photo = bench.at("photos/00.png");
+    bench.job.recipe.samples = vec![images(&photo)];
+    pipe(&photo);
+    let error = bench.error().to_string();
+    assert!(error.starts_with("this is neither a folder nor a regular file"), "{error}");
+    std::fs::remove_file(&photo).unwrap();
     bench.job.onnx = bench.at("pipe.onnx");
     pipe(&bench.job.onnx);
     let error = bench.error();

@@ -320,10 +320,13 @@ fn progress_reaches_the_number_of_images() {
 }
 
 #[test]
-fn ctrl_c_leaves_nothing_behind() {
-    let bench = Bench::new(&convolution(&[-1, 3, 8, 8]), 9);
+fn after_ctrl_c_there_is_no_table_and_what_was_counted_is_kept() {
+    let whole = Bench::new(&convolution(&[-1, 3, 8, 8]), 9);
+    let expected = whole.run().unwrap().0;
+    let mut bench = Bench::new(&convolution(&[-1, 3, 8, 8]), 9);
     let interrupt = Interrupt::default();
     let plan = Plan::new(bench.job.clone(), &interrupt).unwrap();
+    let part = plan.checkpoint().unwrap();
     let raise = |event: Event<'_>| {
         if matches!(event, Event::Images { done: 2.., .. }) {
             interrupt.raise();
@@ -331,7 +334,82 @@ fn ctrl_c_leaves_nothing_behind() {
     };
     let error = plan.execute(&raise, &interrupt).unwrap_err();
     assert!(matches!(error, CalibrateError::Interrupted(_)), "{error:?}");
-    assert!(!bench.at("out").exists());
+    assert!(!bench.job.recipe.output.exists() && part.exists());
+    bench.job.resume = true;
+    let (table, report) = bench.run().unwrap();
+    assert_eq!(table, expected);
+    assert_eq!(report.counted.used, 9);
+    assert!((2..9).contains(&report.counted.remarks.resumed), "{:?}", report.counted.remarks);
+    assert!(!part.exists(), "it has served");
+    let saved = |bench: &Bench| std::fs::read(bench.job.recipe.histograms.as_ref().unwrap()).unwrap();
+    let sets = [&whole, &bench].map(|bench| trt_calib::HistogramSet::parse(&saved(bench)).unwrap());
+    assert_eq!(sets[0].tensors, sets[1].tensors);
+    assert_eq!(sets[0].provenance.dataset, sets[1].provenance.dataset);
+}
+
+#[test]
+fn shards_merged_are_the_histograms_of_one_run_and_give_its_table() {
+    let mut bench = Bench::new(&convolution(&[-1, 3, 8, 8]), 10);
+    let expected = bench.run().unwrap().0;
+    let path = bench.job.recipe.histograms.clone().unwrap();
+    let single = saved::read(&path).unwrap();
+    std::fs::remove_dir_all(bench.at("out")).unwrap();
+    let shard = |bench: &mut Bench, text: &str| {
+        bench.job.shard = Some(text.parse().unwrap());
+        let (path, _) = bench.plan().unwrap().execute_shard(&|_| {}, &Interrupt::default()).unwrap();
+        saved::read(&path).unwrap()
+    };
+    let mut sets = ["3/3", "1/3", "2/3"].map(|text| shard(&mut bench, text)).to_vec();
+    bench.job.shard = None;
+    let merge = trt_calib::HistogramSet::merge;
+    saved::write(&path, &merge(sets.split_off(1)).unwrap()).unwrap();
+    let plan = bench.plan().unwrap();
+    assert!(plan.summary().because.iter().any(|why| why.contains("shards are missing")));
+    let rest = saved::read(&path).unwrap();
+    let merged = merge(vec![sets.remove(0), rest]).unwrap();
+    assert_eq!((&merged.tensors, &merged.provenance.dataset), (&single.tensors, &single.provenance.dataset));
+    saved::write(&path, &merged).unwrap();
+    assert_eq!(bench.plan().unwrap().summary().action, "derive");
+    let (table, report) = bench.run().unwrap();
+    assert_eq!(table, expected);
+    assert!(report.counted.remarks.saved);
+}
+
+#[test]
+fn another_algorithm_is_derived_from_saved_histograms() {
+    let mut bench = Bench::new(&convolution(&[-1, 3, 8, 8]), 4);
+    bench.run().unwrap();
+    let mut other = Bench::new(&convolution(&[-1, 3, 8, 8]), 4);
+    for change in 0..4 {
+        for bench in [&mut bench, &mut other] {
+            let recipe = &mut bench.job.recipe;
+            match change {
+                0 => recipe.thresholds.algorithm = Chosen::Of(Algorithm::Mse),
+                1 => drop(recipe.thresholds.overrides.insert("r".into(), Algorithm::MinMax)),
+                2 => bench.job.keep = vec!["c".into()],
+                _ => recipe.thresholds.propagate = false,
+            }
+        }
+        let (table, report) = bench.run().unwrap();
+        assert!(report.counted.remarks.saved, "{change}");
+        std::fs::remove_dir_all(other.at("out")).unwrap_or_default();
+        let (expected, report) = other.run().unwrap();
+        assert!(!report.counted.remarks.saved);
+        assert_eq!(table, expected, "{change}");
+    }
+    // Other samples need the model.
+    bench.job.recipe.count = 3;
+    let plan = bench.plan().unwrap();
+    assert!(plan.summary().because.iter().any(|why| why.contains("the samples are others")));
+    assert!(!bench.run().unwrap().1.counted.remarks.saved);
+}
+
+#[test]
+fn an_override_that_fits_nothing_is_refused() {
+    let mut bench = Bench::new(&convolution(&[-1, 3, 8, 8]), 2);
+    bench.job.recipe.thresholds.overrides.insert("z*".into(), Algorithm::MinMax);
+    let error = bench.error();
+    assert!(matches!(&error, CalibrateError::Override { pattern } if pattern == "z*"), "{error:?}");
 }
 
 #[test]

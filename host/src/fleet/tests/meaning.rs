@@ -216,15 +216,15 @@ fn images_are_folders_globs_lists_and_files() {
     ] {
         assert_eq!(list(text), files, "{text}");
     }
-    assert_snapshot!(list("none"), @"there is no such folder, image or list of images: ROOT/none; `images` names a folder, a glob such as `photos/**/*.jpg`, or a list file `.txt`, relative to the fleet file");
-    assert_snapshot!(list("empty"), @"there are no images in: ROOT/empty; `images` names a folder, a glob such as `photos/**/*.jpg`, or a list file `.txt`, relative to the fleet file");
-    assert_snapshot!(list("none/*.jpg"), @"there are no images in: ROOT/none/*.jpg; `images` names a folder, a glob such as `photos/**/*.jpg`, or a list file `.txt`, relative to the fleet file");
-    assert_snapshot!(list("p/***"), @"the pattern for images is wrong: `p/***`; put a literal bracket into brackets: `[[]`");
-    assert_snapshot!(list("bad.txt"), @"ROOT/bad.txt:2:1: there is no such image: ROOT/none.jpg; paths in a list are relative to the list; one path a line");
+    assert_snapshot!(list("none"), @"there is no such folder, file or list: ROOT/none; name a folder, a glob such as `photos/**/*.jpg`, or a list file `.txt`, relative to the fleet file");
+    assert_snapshot!(list("empty"), @"there are no images in: ROOT/empty; images are told by their extension: `.jpg`, `.png`, `.bmp` or `.webp`; `photos/**/*.jpg` also looks in the folders below");
+    assert_snapshot!(list("none/*.jpg"), @"there are no images in: ROOT/none/*.jpg; images are told by their extension: `.jpg`, `.png`, `.bmp` or `.webp`; `photos/**/*.jpg` also looks in the folders below");
+    assert_snapshot!(list("p/***"), @"the pattern is wrong: `p/***`; put a literal bracket into brackets: `[[]`");
+    assert_snapshot!(list("bad.txt"), @"ROOT/bad.txt:2: there is no such file: ROOT/none.jpg; paths in a list are relative to the list; one path a line");
     let pipe = root.join("pipe.jpg");
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-    assert_snapshot!(list("pipe.jpg"), @"this is neither a folder nor a regular file: ROOT/pipe.jpg; save the image, or the list, to a file: pipes and devices cannot be read twice");
-    assert_snapshot!(list("~bob/p"), @"the path of the images is wrong: `~bob/p`; paths are absolute, relative to the fleet file, or start with `~/`");
+    assert_snapshot!(list("pipe.jpg"), @"this is neither a folder nor a regular file: ROOT/pipe.jpg; save it to a file: pipes and devices cannot be read twice");
+    assert_snapshot!(list("~bob/p"), @"the path of the samples is wrong: `~bob/p`; paths are absolute, relative to the fleet file, or start with `~/`");
 }
 
 #[test]
@@ -250,8 +250,8 @@ fn findings_are_files_that_are_missing_and_parts_that_do_nothing() {
           hint: paths are relative to the fleet file, absolute, or start with `~/`
         warning: models.b.verify: engines must be verified on the device, which this version cannot do: a push is refused
           hint: set `verify: {required: false}` to activate engines unverified
-        error: models.b.calibration.images: there is no such folder, image or list of images: /none/p
-          hint: `images` names a folder, a glob such as `photos/**/*.jpg`, or a list file `.txt`, relative to the fleet file
+        error: models.b.calibration.images: there is no such folder, file or list: /none/p
+          hint: name a folder, a glob such as `photos/**/*.jpg`, or a list file `.txt`, relative to the fleet file
         warning: models.b: no device gets it
           hint: add it to the `models` of a device, or remove it
         error: devices.d.identity: there is no such file: /none/key

@@ -20,7 +20,7 @@ fn unknown_keys_have_a_place_and_the_nearest_known_key() {
         "#);
     assert_snapshot!(fails("models: {m: {onnx: a, precision: int8, zzz: 1}}"), @r#"
         trt-deploy.yaml:1:40: unknown key in `models.m`: `zzz`
-          hint: known keys: `onnx`, `precision`, `shapes`, `workspace`, `on-unsupported`, `other-layers`, `keep`, `dla`, `optimization-level`, `backend`, `plugins`, `runtime`, `calibration`, `verify`, `hook`
+          hint: known keys: `onnx`, `precision`, `shapes`, `workspace`, `on-unsupported`, `other-layers`, `keep`, `dla`, `optimization-level`, `backend`, `plugins`, `runtime`, `calibration`, `evaluate`, `verify`, `hook`
         "#);
     assert_snapshot!(fails("models: {m: {onnx: a, precision: int8, shapes: {x: {min: [1], optt: [1], max: [1]}}}}"), @r#"
         trt-deploy.yaml:1:63: unknown key in `models.m.shapes.x`: `optt`
@@ -192,7 +192,7 @@ fn sections_that_make_no_sense_are_refused() {
         fails(format!("models:\n  m:\n    onnx: a\n    precision: int8\n    calibration: {{{keys}}}\n"))
     };
     assert_snapshot!(calibration(""), @r#"
-        trt-deploy.yaml:5:5: models.m.calibration: neither `images` nor `table` is given
+        trt-deploy.yaml:5:5: models.m.calibration: neither `images`, `inputs` nor `table` is given
           hint: add `images: FOLDER`, or `table: FILE` for a table made elsewhere
         "#);
     assert_snapshot!(calibration("images: photos"), @r#"

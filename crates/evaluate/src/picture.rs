@@ -150,6 +150,8 @@ fn outline(
         }
     }
     let words = format!("{} {:.2}", class_name(detection.class as usize, classes), detection.score);
+    // Smaller letters where the words would run into the neighbour's.
+    let zoom = if words.len() as i64 * i64::from(8 * zoom) > right - left { 1 } else { zoom };
     let height = i64::from(8 * zoom + 2);
     // Above the box, or inside where there is no room.
     let line = if top - height >= i64::from(bar) { top - height } else { top };

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use trt_inference::Tensor;
-use trt_metrics::{Comparison, Figures};
+use trt_inference::{Network, Tensor, Values};
+use trt_metrics::{Comparison, Figures, MetricsError};
 use trt_onnx::{Model, Only, OnnxError, SimulateReport, demand, expose};
 
 use crate::evaluator::run;
@@ -75,30 +75,30 @@ pub fn rank_tensors(
     let mut losses = Vec::new();
     for portion in activations.chunks(PORTION) {
         let names: Vec<String> = portion.iter().map(|activation| activation.name.clone()).collect();
-        let both = [
-            values(study, study.model, "FP32", &names, &samples)?,
-            values(study, &int8, "INT8", &names, &samples)?,
-        ];
-        for activation in portion {
-            let name = activation.name.as_str();
-            let [fp32, int8] = [&both[0], &both[1]].map(|values| values.get(name));
-            // What is no float after all, or cannot be an output, is no activation to rank.
-            let (Some(fp32), Some(int8)) = (fp32, int8) else { continue };
-            let mut accumulated = Comparison::default();
-            for (fp32, int8) in fp32.iter().zip(int8) {
-                let refused = |source| EvaluateError::Metrics { output: name.to_owned(), source };
-                accumulated.add(fp32, int8).map_err(refused)?;
+        let fp32 = Exposed::open(study, study.model, "FP32", &names)?;
+        let int8 = Exposed::open(study, &int8, "INT8", &names)?;
+        let mut sums: BTreeMap<String, Sums> = BTreeMap::new();
+        for sample in &samples {
+            let mut other = int8.values(sample)?;
+            for (name, reference) in fp32.values(sample)? {
+                // What is no float after all, or cannot be an output, is no activation to rank.
+                let Some(other) = other.remove(&name) else { continue };
+                let scale = rounded.get(name.as_str()).copied();
+                let added = sums.entry(name.clone()).or_default().add(&reference, &other, scale);
+                added.map_err(|source| EvaluateError::Metrics { output: name, source })?;
             }
-            let scale = rounded.get(name).copied();
-            let own = scale.map(|scale| own(fp32, scale));
+        }
+        for activation in portion {
+            let Some(sums) = sums.get(&activation.name) else { continue };
+            let scale = rounded.get(activation.name.as_str()).copied();
             losses.push(TensorLoss {
-                name: name.to_owned(),
+                name: activation.name.clone(),
                 producer: activation.producer.clone(),
                 op: activation.op_type.clone(),
                 scale,
-                accumulated: accumulated.figures(),
-                own: own.map(|(figures, _)| figures),
-                clipped: own.map(|(_, clipped)| clipped),
+                accumulated: sums.accumulated.figures(),
+                own: scale.map(|_| sums.own.figures()),
+                clipped: scale.map(|_| sums.clipped as f64 / sums.count.max(1) as f64),
             });
         }
     }
@@ -107,46 +107,62 @@ pub fn rank_tensors(
     Ok(losses)
 }
 
-/// The values of the named activations for each sample, as far as they are 32-bit floats.
-fn values(
-    study: &Study,
-    model: &Model,
+/// A network that gives out activations.
+struct Exposed {
+    network: Box<dyn Network>,
     which: &'static str,
-    names: &[String],
-    samples: &[Sample],
-) -> Result<BTreeMap<String, Vec<Vec<f32>>>, EvaluateError> {
-    let mut model = model.clone();
-    let exposed = expose(&mut model, names);
-    let wanted: BTreeSet<&String> = exposed.outputs.iter().collect();
-    let inputs: BTreeSet<&String> = exposed.inputs.iter().collect();
-    let network = (study.open)(&model).map_err(|source| EvaluateError::Open { which, source })?;
-    let mut values: BTreeMap<String, Vec<Vec<f32>>> = BTreeMap::new();
-    let mut keep = |tensor: Tensor| {
-        if let trt_inference::Values::F32(found) = tensor.values {
-            values.entry(tensor.name).or_default().push(found);
-        }
-    };
-    for sample in samples {
-        let outputs = run(network.as_ref(), which, sample)?;
-        outputs.into_iter().filter(|tensor| wanted.contains(&tensor.name)).for_each(&mut keep);
-        sample.inputs.iter().filter(|input| inputs.contains(&input.name)).cloned().for_each(&mut keep);
-    }
-    Ok(values)
+    outputs: BTreeSet<String>,
+    /// Activations that the sample itself holds.
+    inputs: BTreeSet<String>,
 }
 
-/// The error of rounding to INT8 with a scale, as a QuantizeLinear does it (ties to even, -128 to 127), and the share
-/// that is clipped.
-fn own(values: &[Vec<f32>], scale: f32) -> (Figures, f64) {
-    let mut comparison = Comparison::default();
-    let (mut clipped, mut count) = (0u64, 0u64);
-    for values in values {
-        let steps = values.iter().map(|value| (value / scale).round_ties_even());
-        let rounded: Vec<f32> = steps.clone().map(|step| step.clamp(-128.0, 127.0) * scale).collect();
-        clipped += steps.filter(|step| !(-128.0..=127.0).contains(step)).count() as u64;
-        count += values.len() as u64;
-        comparison.add(values, &rounded).expect("one is made of the other");
+impl Exposed {
+    fn open(
+        study: &Study,
+        model: &Model,
+        which: &'static str,
+        names: &[String],
+    ) -> Result<Self, EvaluateError> {
+        let mut model = model.clone();
+        let exposed = expose(&mut model, names);
+        let network = (study.open)(&model).map_err(|source| EvaluateError::Open { which, source })?;
+        let [outputs, inputs] = [exposed.outputs, exposed.inputs].map(|names| names.into_iter().collect());
+        Ok(Self { network, which, outputs, inputs })
     }
-    (comparison.figures(), clipped as f64 / count.max(1) as f64)
+
+    /// The activations of one sample, as far as they are 32-bit floats.
+    fn values(&self, sample: &Sample) -> Result<BTreeMap<String, Vec<f32>>, EvaluateError> {
+        let computed = run(self.network.as_ref(), self.which, sample)?;
+        let computed = computed.into_iter().filter(|tensor| self.outputs.contains(&tensor.name));
+        let given = sample.inputs.iter().filter(|input| self.inputs.contains(&input.name)).cloned();
+        let float = |tensor: Tensor| match tensor.values {
+            Values::F32(values) => Some((tensor.name, values)),
+            _ => None,
+        };
+        Ok(computed.chain(given).filter_map(float).collect())
+    }
+}
+
+/// What is added up of one activation.
+#[derive(Default)]
+struct Sums {
+    accumulated: Comparison,
+    own: Comparison,
+    clipped: u64,
+    count: u64,
+}
+
+impl Sums {
+    /// Rounding is that of a QuantizeLinear: ties to even, -128 to 127.
+    fn add(&mut self, fp32: &[f32], int8: &[f32], scale: Option<f32>) -> Result<(), MetricsError> {
+        self.accumulated.add(fp32, int8)?;
+        let Some(scale) = scale else { return Ok(()) };
+        let steps = fp32.iter().map(|value| (value / scale).round_ties_even());
+        let rounded: Vec<f32> = steps.clone().map(|step| step.clamp(-128.0, 127.0) * scale).collect();
+        self.clipped += steps.filter(|step| !(-128.0..=127.0).contains(step)).count() as u64;
+        self.count += fp32.len() as u64;
+        self.own.add(fp32, &rounded)
+    }
 }
 
 /// What each layer that is simulated in INT8 loses, the one whose rounding alone costs most first.
@@ -170,7 +186,7 @@ pub fn sensitivity(
             Err(EvaluateError::Simulate { source: OnnxError::NothingQuantized { .. } }) => continue,
             Err(error) => return Err(error),
         };
-        let mean = |network: &dyn trt_inference::Network| {
+        let mean = |network: &dyn Network| {
             evaluator.run(network).map(|run| run.evaluation.mean_sqnr.unwrap_or(-trt_metrics::SQNR_LIMIT))
         };
         let without = study.or_fp32(scales, &named)?.0;
@@ -203,9 +219,15 @@ mod tests {
 
     #[test]
     fn the_error_of_a_scale_is_that_of_rounding_and_clipping() {
-        let (figures, clipped) = own(&[vec![1.0, 2.0], vec![0.4, 300.0]], 1.0);
-        assert_eq!((figures.max_error, clipped), (Some(173.0), 0.25));
-        let (figures, clipped) = own(&[vec![0.5, 1.5, -2.0]], 1.0);
-        assert_eq!((figures.max_error, figures.mean_other, clipped), (Some(0.5), Some(0.0), 0.0));
+        let sums = |parts: &[&[f32]]| {
+            let mut sums = Sums::default();
+            parts.iter().for_each(|part| sums.add(part, part, Some(1.0)).unwrap());
+            sums
+        };
+        let found = sums(&[&[1.0, 2.0], &[0.4, 300.0]]);
+        assert_eq!((found.own.figures().max_error, found.clipped, found.count), (Some(173.0), 1, 4));
+        let found = sums(&[&[0.5, 1.5, -2.0]]);
+        let figures = found.own.figures();
+        assert_eq!((figures.max_error, figures.mean_other, found.clipped), (Some(0.5), Some(0.0), 0));
     }
 }

@@ -1,17 +1,17 @@
 //! Trained networks on photographs (`TRT_TEST_PHOTOS`), and the same graphs in ONNX Runtime for Python.
 
-mod tiny;
+mod runs;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use tiny::open;
+use runs::open;
 use trt_calib::Algorithm;
 use trt_evaluate::{
-    Classification, Detection, Evaluator, Findings, Sample, Samples, Settings, Study, Task, TaskFigures,
-    find, side_by_side,
+    Classification, Detection, Evaluator, Findings, Sample, Settings, Study, Task, TaskFigures, find,
+    side_by_side,
 };
 use trt_imaging::{Picture, Pipeline, Preprocess, Preset, ResizeMode, Size, decode};
 use trt_inference::{Batch, Choice, Content, Observed, Subject, Tensor, open_source};
@@ -190,6 +190,5 @@ fn a_trained_detector_finds_the_same_in_int8_and_is_drawn_side_by_side() {
             fs::write(Path::new(&folder).join(format!("{name}.png")), png).unwrap();
         }
     }
-    assert!(drawn >= 3, "{drawn}");
-    assert!(Samples::len(&samples) >= drawn);
+    assert!(drawn >= 2, "{drawn}");
 }

@@ -1,10 +1,12 @@
 //! Evaluation, ranking, rescue and choice on networks of a few nodes, run by rten.
 
+mod runs;
 mod tiny;
 
 use std::collections::BTreeMap;
 
-use tiny::{Layer, chain, identity, noise, open, sample, scales};
+use runs::open;
+use tiny::{Layer, chain, identity, noise, sample, scales};
 use trt_calib::{Algorithm, Counts, Mode};
 use trt_evaluate::{
     ChooseOptions, Classification, EvaluateError, Evaluator, Label, Rescue, RescueOptions, Sample, Samples,
@@ -26,7 +28,7 @@ fn samples(seed: u64, count: usize) -> Vec<Sample> {
     let one = |number: usize| {
         let mut values: Vec<f32> = (0..CLASSES).map(|_| noise()).collect();
         let label = (0..CLASSES).max_by(|&a, &b| values[a].total_cmp(&values[b])).unwrap();
-        values.push(if number % 16 == 0 { 1000.0 } else { noise() });
+        values.push(if number.is_multiple_of(16) { 1000.0 } else { noise() });
         sample(number, values, Some(Label::Class(label)))
     };
     (0..count).map(one).collect()
@@ -105,7 +107,7 @@ impl Samples for Holes {
     }
 
     fn load(&self, index: usize) -> Result<Sample, String> {
-        if index % 3 == 0 {
+        if index.is_multiple_of(3) {
             Err(format!("{}: truncated", self.0[index].name))
         } else {
             Ok(self.0[index].clone())

@@ -1,6 +1,5 @@
 //! A folder for each class.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 

@@ -1,21 +1,13 @@
-//! Networks of a few nodes, and what runs them.
+//! Networks of a few nodes.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use prost::Message as _;
 use trt_evaluate::{Label, Sample};
-use trt_inference::{Choice, Network, Settings, SourceError, Subject, Tensor, open_network};
+use trt_inference::Tensor;
 use trt_onnx::Model;
 use trt_onnx::proto::{DimValue, Dimension, TensorShapeProto, TensorType, TypeProto, TypeValue, elem};
 use trt_onnx::proto::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto};
-
-/// Runs a model in rten.
-pub fn open(model: &Model) -> Result<Box<dyn Network>, SourceError> {
-    let folder = model.folder().unwrap_or(Path::new("."));
-    let subject = Subject { model, folder, activations: &[] };
-    Ok(open_network(&subject, Choice::Rten, &Settings::default())?.what)
-}
 
 /// A layer that multiplies by a matrix.
 pub struct Layer {

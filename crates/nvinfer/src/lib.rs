@@ -58,8 +58,8 @@
 //! TensorRT 8, 10 or 11, and an engine that ran.
 //!
 //! A wrong table means a crash, so use this crate in a process of its own, as the agent's worker does. It never prints;
-//! TensorRT's log goes to [`Library::set_logger`]. It must not be used by other crates under `crates/`; of
-//! them it uses `trt-cuda`, for memory and streams.
+//! TensorRT's log goes to [`Library::set_logger`]. Of other crates under
+//! `crates/`, only `trt-inference` uses it, where a desktop TensorRT calibrates; it uses `trt-cuda`, for memory and streams.
 
 #[cfg(not(unix))]
 compile_error!("TensorRT's C++ interface is known here for Linux only");
@@ -80,7 +80,7 @@ pub use safe::{
     Network, NetworkTensor, OptimizationProfile, Running, Runtime, SearchPath, ShapeRange, Tensor,
     TensorInfo,
 };
-pub use sys::calibrator::CalibratorClass;
+pub use sys::calibrator::{Batches, CalibratorClass};
 pub use sys::device::{DeviceMemory, DeviceStream};
 pub use sys::logger::LogSink;
 pub use sys::monitor::ProgressEvent;

@@ -4,8 +4,9 @@ use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::device::DeviceMemory;
 use super::types::{Ptr, Text};
-use super::vtable::{ClassTypeInfo, DestructorPosition, Interface, Slot, guard, interface_info};
+use super::vtable::{ClassTypeInfo, DestructorPosition, Interface, Slot, copy_text, guard, interface_info};
 use crate::error::Unsupported;
 use crate::version::{Family, Version};
 
@@ -47,10 +48,19 @@ impl Shares {
     }
 }
 
+/// Samples for TensorRT to calibrate with.
+pub trait Batches: Send {
+    /// The next batch: device memory for each input, in the order of the names, in the shape that the network has been
+    /// told to calibrate at. It must not change before the next call. `None` when there are no more, or none for an input.
+    fn next(&mut self, inputs: &[&str]) -> Option<Vec<&dyn DeviceMemory>>;
+}
+
 /// What a calibrator gives to TensorRT, and what TensorRT did with it.
 pub struct Calibration {
     pub class: CalibratorClass,
     pub table: Vec<u8>,
+    /// What it is to calibrate with; without, it must take the table.
+    batches: Option<Mutex<Box<dyn Batches>>>,
     shares: Shares,
     reads: AtomicUsize,
     batch_was_asked: AtomicBool,
@@ -64,10 +74,22 @@ impl Calibration {
             class,
             shares: Shares::of(&table),
             table,
+            batches: None,
             reads: AtomicUsize::new(0),
             batch_was_asked: AtomicBool::new(false),
             written: Mutex::default(),
         }
+    }
+
+    /// Samples to make a table with, and what the legacy class is asked for besides.
+    pub fn feeding(
+        class: CalibratorClass,
+        quantile: f64,
+        cutoff: f64,
+        batches: Box<dyn Batches>,
+    ) -> Calibration {
+        let shares = Shares { cutoff, quantile };
+        Calibration { batches: Some(Mutex::new(batches)), shares, ..Calibration::new(class, vec![]) }
     }
 
     /// How often TensorRT has read the table.
@@ -158,12 +180,26 @@ unsafe extern "C" fn get_batch_size(_: Ptr) -> i32 {
     1
 }
 
-/// Never gives a batch: a table that is not accepted must fail the build, not be replaced by another.
-unsafe extern "C" fn get_batch(this: Ptr, _bindings: *mut Ptr, _names: *const Text, _count: i32) -> bool {
+/// Without samples it never gives a batch: a table that is not accepted must fail the build, not be replaced by another.
+unsafe extern "C" fn get_batch(this: Ptr, bindings: *mut Ptr, names: *const Text, count: i32) -> bool {
     guard(false, || {
         // SAFETY: TensorRT passes the calibrator it was given.
-        unsafe { Calibrator::of(this) }.batch_was_asked.store(true, Ordering::SeqCst);
-        false
+        let calibration = unsafe { Calibrator::of(this) };
+        calibration.batch_was_asked.store(true, Ordering::SeqCst);
+        let (Some(batches), Ok(count)) = (&calibration.batches, usize::try_from(count)) else { return false };
+        if bindings.is_null() || names.is_null() {
+            return false;
+        }
+        // SAFETY: TensorRT passes as many names as it says, each NUL-terminated and alive during the call.
+        let names: Vec<String> = unsafe { (0..count).map(|at| copy_text(*names.add(at))).collect() };
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut batches = batches.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(memory) = batches.next(&names).filter(|memory| memory.len() == count) else { return false };
+        for (at, memory) in memory.into_iter().enumerate() {
+            // SAFETY: TensorRT passes a place for as many addresses.
+            unsafe { *bindings.add(at) = memory.address() };
+        }
+        true
     })
 }
 
@@ -266,6 +302,67 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Memory that is nowhere but has an address.
+    struct Somewhere(usize);
+
+    // SAFETY: nobody reads or writes it: it is there for its address.
+    unsafe impl DeviceMemory for Somewhere {
+        fn address(&self) -> *mut c_void {
+            self.0 as *mut c_void
+        }
+
+        fn bytes(&self) -> usize {
+            0
+        }
+    }
+
+    /// So many batches, for inputs called `a` and `b`.
+    struct Two(Vec<Somewhere>, usize);
+
+    impl Batches for Two {
+        fn next(&mut self, inputs: &[&str]) -> Option<Vec<&dyn DeviceMemory>> {
+            self.1 = self.1.checked_sub(1)?;
+            let memory = |name: &&str| match *name {
+                "a" => Some(&self.0[0] as &dyn DeviceMemory),
+                "b" => Some(&self.0[1] as &dyn DeviceMemory),
+                _ => None,
+            };
+            inputs.iter().map(memory).collect()
+        }
+    }
+
+    #[test]
+    fn samples_are_given_in_the_order_of_the_names_until_there_are_no_more() {
+        let two = |count| Box::new(Two(vec![Somewhere(16), Somewhere(32)], count));
+        for (number, at) in [(8601, 0), (100300, 4)] {
+            let calibration = Arc::new(Calibration::feeding(Legacy, 0.999, 0.5, two(2)));
+            let calibrator = Calibrator::new(version(number), None, calibration.clone()).unwrap();
+            let p = calibrator.as_ptr();
+            let names = [c"b".as_ptr(), c"a".as_ptr()];
+            let mut addresses = [std::ptr::null_mut(); 2];
+            // SAFETY: the order of IInt8Calibrator's methods in the headers; as many names and places as it is told.
+            unsafe {
+                let mut length = 7;
+                assert!(slot::<Read>(p, at + 2)(p, &mut length).is_null(), "there is no table yet");
+                let next = slot::<Batch>(p, at + 1);
+                for goes_on in [true, true, false] {
+                    assert_eq!(next(p, addresses.as_mut_ptr(), names.as_ptr(), 2), goes_on);
+                }
+                assert_eq!(addresses.map(|address| address as usize), [32, 16]);
+                slot::<Write>(p, at + 3)(p, c"new".as_ptr().cast(), 3);
+            }
+            assert_eq!(calibration.written().as_deref(), Some(&b"new"[..]));
+            assert_eq!((calibration.shares.quantile, calibration.shares.cutoff), (0.999, 0.5));
+        }
+        let calibration = Arc::new(Calibration::feeding(MinMax, 1.0, 1.0, two(2)));
+        let calibrator = Calibrator::new(version(8601), None, calibration).unwrap();
+        let (p, names) = (calibrator.as_ptr(), [c"unknown".as_ptr()]);
+        let mut address = [std::ptr::null_mut()];
+        // SAFETY: as above.
+        assert!(!unsafe { slot::<Batch>(p, 1)(p, address.as_mut_ptr(), names.as_ptr(), 1) });
+        assert!(address[0].is_null());
     }
 
     #[test]

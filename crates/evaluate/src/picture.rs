@@ -131,8 +131,10 @@ fn outline(
     classes: &[String],
 ) {
     let BBox { left, top, right, bottom } = detection.bbox;
-    let [left, right] = [left, right].map(|x| (x * factor) as i64);
-    let [top, bottom] = [top, bottom].map(|y| (y * factor) as i64 + i64::from(bar));
+    // Detectors give out boxes of any size; far outside is far enough.
+    let place = |value: f32| (value * factor).clamp(-1e6, 1e6) as i64;
+    let [left, right] = [left, right].map(place);
+    let [top, bottom] = [top, bottom].map(|y| place(y) + i64::from(bar));
     let paint = colour(detection.class as usize);
     for thick in 0..2 {
         let (left, top) = (left + thick, top + thick);
@@ -236,7 +238,7 @@ mod tests {
 
     #[test]
     fn boxes_beyond_the_picture_and_wide_pictures_are_drawn() {
-        let far = BBox { left: -1e30, top: -5.0, right: f32::MAX, bottom: 1e9 };
+        let far = BBox { left: -1e30, top: f32::MIN, right: f32::MAX, bottom: f32::INFINITY };
         let found = Findings::Boxes(vec![Detection { bbox: far, class: 0, score: 1.0 }]);
         let picture = drawn(&grey(3000, 20), &found, &found);
         assert_eq!(picture.width(), 2 * LONGEST + GAP);

@@ -18,6 +18,8 @@ pub enum Place {
     Variable(PathBuf),
     /// The folder `onnxruntime/capi` of a Python.
     Python(PathBuf),
+    /// `python3` was asked, and has no package `onnxruntime`, or there is no `python3`.
+    NoPython,
     /// The system's loader knows it by this name.
     System(&'static str),
 }
@@ -28,6 +30,7 @@ impl Place {
         match self {
             Self::Named(path) | Self::Variable(path) => path.exists().then(|| path.clone()),
             Self::Python(folder) => newest_in(folder),
+            Self::NoPython => None,
             Self::System(name) => Some(PathBuf::from(name)),
         }
     }
@@ -39,6 +42,7 @@ impl fmt::Display for Place {
             Self::Named(path) => write!(f, "`{}`", path.display()),
             Self::Variable(path) => write!(f, "`{}` (from `ORT_DYLIB_PATH`)", path.display()),
             Self::Python(folder) => write!(f, "`{}`", folder.display()),
+            Self::NoPython => f.write_str("the packages of `python3`"),
             Self::System(name) => write!(f, "the system's libraries (`{name}`)"),
         }
     }
@@ -64,7 +68,8 @@ pub(crate) fn places(
     let mut places: Vec<Place> =
         active.flat_map(|environment| site_packages(&environment)).map(in_site_packages).collect();
     if !places.iter().any(|place| place.library().is_some()) {
-        places.extend(python().map(in_site_packages).filter(|place| !places.contains(place)));
+        let asked = python().map_or(Place::NoPython, in_site_packages);
+        places.extend(Some(asked).filter(|place| !places.contains(place)));
     }
     places.extend(SYSTEM.map(Place::System));
     places
@@ -135,6 +140,8 @@ mod tests {
         {
             fs::write(capi.join(name), "").unwrap();
         }
+        let none = places(None, |_| None, || None);
+        assert_eq!(none, [&[Place::NoPython], &system[..]].concat());
         let found = places(None, set, || unreachable!("python is not asked"));
         assert_eq!(found[1..], system);
         assert_eq!(found[0].library(), Some(capi.join("libonnxruntime.so.1.32.0")));

@@ -102,6 +102,11 @@ impl Runtime {
         Ok(())
     }
 
+    /// Whether a session of a model in memory can be told the folder of its external data: since 1.21.
+    pub(crate) fn takes_folders(&self) -> bool {
+        at_least(&self.version, "1.21")
+    }
+
     /// The library's file, or the name under which the system's loader knows it.
     pub fn path(&self) -> &Path {
         &self.path
@@ -137,7 +142,7 @@ fn version_of(path: &Path) -> Result<String, OrtError> {
     let base = unsafe { base().as_ref() }.ok_or_else(not_it)?;
     // SAFETY: the structure has been the same since ONNX Runtime 1.0, and the text is static.
     let version = unsafe { CStr::from_ptr((base.GetVersionString)().cast()) }.to_string_lossy().into_owned();
-    if !serves(&version) {
+    if !at_least(&version, LEAST_VERSION) {
         let least = LEAST_VERSION.to_owned();
         return Err(OrtError::TooOld { path: path.to_owned(), found: version, least });
     }
@@ -150,13 +155,13 @@ fn version_of(path: &Path) -> Result<String, OrtError> {
     Ok(version)
 }
 
-/// Whether a version, such as `1.32.0`, is [`LEAST_VERSION`] or later.
-fn serves(version: &str) -> bool {
+/// Whether a version, such as `1.32.0`, is another one or later.
+fn at_least(version: &str, least: &str) -> bool {
     let number = |text: &str| {
         let mut parts = text.split('.').map(|part| part.parse().unwrap_or(0));
         (parts.next().unwrap_or(0), parts.next().unwrap_or(0_u32))
     };
-    number(version) >= number(LEAST_VERSION)
+    number(version) >= number(least)
 }
 
 /// What the loader says, without what we say ourselves.
@@ -195,7 +200,7 @@ mod tests {
             ("2.0.0", true),
             ("", false),
         ] {
-            assert_eq!(serves(version), serves_us, "{version}");
+            assert_eq!(at_least(version, "1.20"), serves_us, "{version}");
         }
     }
 

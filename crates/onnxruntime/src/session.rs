@@ -32,6 +32,9 @@ pub enum ModelSource<'a> {
 }
 
 /// A file with external data of a model that is given as bytes.
+///
+/// ONNX Runtime reads it where it is if all files lie in one folder under the names that the model has for them; before
+/// version 1.21, and otherwise, it is mapped into memory for it, and no tensor may have 2 GiB.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct External {
     /// What the model calls it, letter by letter: `location` in the tensors that refer to it.
@@ -141,8 +144,17 @@ impl Session {
         let session = match model {
             ModelSource::File(path) => builder.commit_from_file(path),
             ModelSource::Bytes(bytes, files) => {
-                external = map(files)?;
-                bring(&mut builder, files, &external).map_err(error::of_load)?;
+                match folder_of(files).filter(|_| runtime.takes_folders()) {
+                    Some(folder) => {
+                        builder = builder
+                            .with_config_entry("session.model_external_initializers_file_folder_path", folder)
+                            .map_err(|error| error::of_load(error.into()))?;
+                    }
+                    None => {
+                        external = map(files)?;
+                        bring(&mut builder, files, &external).map_err(error::of_load)?;
+                    }
+                }
                 builder.commit_from_memory(bytes)
             }
         };
@@ -353,7 +365,20 @@ fn cuda_provider(cuda: &Cuda) -> ep::ExecutionProviderDispatch {
     provider.build()
 }
 
-/// Maps external data into memory.
+/// The folder in which all files are called as the model calls them, and which ONNX Runtime may read them from.
+fn folder_of(files: &[External]) -> Option<&str> {
+    fn of(file: &External) -> Option<&Path> {
+        let depth = Path::new(&file.location).components().count();
+        let folder = file.path.ancestors().nth(depth)?;
+        (folder.join(&file.location) == file.path).then_some(folder)
+    }
+    // The current folder has an empty name, which ONNX Runtime takes for none.
+    let named = |folder: &&Path| !folder.as_os_str().is_empty();
+    let folder = of(files.first()?).filter(named).filter(|_| files.iter().all(|file| file.path.exists()))?;
+    files.iter().all(|file| of(file).is_some_and(|of| of == folder)).then(|| folder.to_str())?
+}
+
+/// Maps external data into memory. ONNX Runtime copies it, and takes no tensor of 2 GiB or more from there.
 fn map(files: &[External]) -> Result<Vec<Mmap>, OrtError> {
     let one = |file: &External| {
         // SAFETY: the caller promises that nobody changes the file meanwhile.

@@ -152,16 +152,22 @@ fn external_data_is_found_wherever_it_is() {
     std::fs::write(&path, test_support::onnx::weights()).unwrap();
     let bytes = test_support::onnx::conv("Relu", test_support::onnx::Weights::External("stem.weights"));
     let external = [External { location: "stem.weights".to_owned(), path: path.clone() }];
-    let outside = open(runtime, &bytes, &external).unwrap();
+    let elsewhere = open(runtime, &bytes, &external).unwrap();
+    let own = folder.path().join("stem.weights");
+    std::fs::copy(&path, &own).unwrap();
+    let beside =
+        open(runtime, &bytes, &[External { location: "stem.weights".to_owned(), path: own }]).unwrap();
     let inside = test_support::onnx::conv("Relu", test_support::onnx::Weights::Inside);
     let inside = open(runtime, &inside, &[]).unwrap();
     let pixels: Vec<f32> = (0..3 * 8 * 8).map(|n| (n % 7) as f32).collect();
     let input = Feed { name: "images", shape: &[1, 3, 8, 8], elements: Elements::F32(&pixels) };
     let scores = |outputs: &[Output<'_>]| format!("{:?}", outputs[0].elements);
-    let [one, other] = [outside, inside].map(|session| session.run(&[input], &[0], scores).unwrap());
-    assert_eq!(one, other);
+    let [inside, elsewhere, beside] =
+        [inside, elsewhere, beside].map(|session| session.run(&[input], &[0], scores).unwrap());
+    assert_eq!(elsewhere, inside);
+    assert_eq!(beside, inside);
 
-    let lost = [External { location: "stem.weights".to_owned(), path: folder.path().join("lost") }];
+    let lost = [External { location: "lost".to_owned(), path: folder.path().join("lost") }];
     assert!(matches!(open(runtime, &bytes, &lost), Err(OrtError::External { .. })));
 }
 

@@ -135,6 +135,49 @@ fn counts_beyond_32_bits_are_kept() {
     assert_eq!(HistogramSet::parse(&set.write().unwrap()).unwrap(), set);
 }
 
+/// Reads a safetensors file with nothing but numpy, and prints what it finds.
+const NUMPY: &str = r#"
+import json, struct, sys
+import numpy
+data = sys.stdin.buffer.read()
+(length,) = struct.unpack("<Q", data[:8])
+header = json.loads(data[8 : 8 + length])
+description = json.loads(header.pop("__metadata__")["trt-deploy"])
+found = {}
+for tensor in description["tensors"]:
+    place = header[tensor["name"]]
+    start, end = (8 + length + at for at in place["data_offsets"])
+    counts = numpy.frombuffer(data[start:end], {"U32": "<u4", "U64": "<u8"}[place["dtype"]])
+    assert list(counts.shape) == place["shape"]
+    found[tensor["name"]] = [int(counts.sum()), tensor.get("min"), tensor["nan"]]
+print(json.dumps(found))
+"#;
+
+#[test]
+fn numpy_reads_the_file() {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+    let Some(python) = test_support::python() else { return };
+    let set = run(&[1, 2, 3], 1, None, &[1, 2, 3]);
+    let mut child = Command::new(python)
+        .args(["-c", NUMPY])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(&set.write().unwrap()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    for tensor in &set.tensors {
+        let wanted = serde_json::json!([
+            tensor.counts.count(),
+            tensor.counts.min().map(f64::from),
+            tensor.counts.nan()
+        ]);
+        assert_eq!(found[&tensor.name], wanted, "{}", tensor.name);
+    }
+}
+
 #[test]
 fn other_files_are_refused_by_what_they_are() {
     let set = run(&[1, 2], 2, None, &[1, 2]);

@@ -15,6 +15,7 @@ pub mod rten;
 mod settings;
 mod source;
 mod tensor;
+pub mod tensorrt;
 
 pub use error::SourceError;
 pub use network::Network;
@@ -22,3 +23,4 @@ pub use open::{Opened, Subject, open_network, open_source};
 pub use settings::{Choice, OnNan, Settings};
 pub use source::{Backend, Batch, Content, HistogramSource, Histograms, Observed, Omitted, Wants};
 pub use tensor::{Tensor, Values};
+pub use tensorrt::TableSource;

@@ -1,8 +1,11 @@
 //! What every backend on the processor must do alike.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod models;
 
-use common::{amax, backends, batch, graph, int, model, node, source, stored};
+use common::{backends, batch, source};
+use models::{amax, graph, int, model, node, stored};
 use trt_calib::Mode;
 use trt_inference::{Choice, Content, OnNan, Settings, SourceError, Subject, Tensor, Values, open_network};
 use trt_onnx::proto::elem;
@@ -233,5 +236,27 @@ fn auto_says_why_it_did_not_take_the_gpu() {
             assert!(because.contains("GPU") || because.contains("CUDA"), "{because}");
         }
         other => panic!("{other}: {:?}", opened.because),
+    }
+}
+
+#[test]
+fn external_data_is_read_from_the_models_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("stem.weights"), test_support::onnx::weights()).unwrap();
+    // The same file, written as some exporters do.
+    let outside = test_support::onnx::conv("Relu", test_support::onnx::Weights::External("./stem.weights"));
+    let inside = test_support::onnx::conv("Relu", test_support::onnx::Weights::Inside);
+    let [outside, inside] =
+        [outside, inside].map(|bytes| trt_onnx::Model::from_bytes(bytes, Some(folder.path())).unwrap());
+    for (choice, settings) in backends() {
+        let counted = [&outside, &inside].map(|model| {
+            let source = source(model, choice, &settings).unwrap().what;
+            let pixels = (0..3 * 8 * 8).map(|n| (n % 7) as f32).collect();
+            source.accumulate(batch(vec![Tensor::f32("images", [1, 3, 8, 8], pixels)])).unwrap();
+            let found = source.finish().unwrap().observed;
+            found.into_iter().map(|tensor| (tensor.name, tensor.counts)).collect::<Vec<_>>()
+        });
+        assert_eq!(counted[0], counted[1], "{choice:?}");
+        assert_eq!(counted[0].len(), 3);
     }
 }

@@ -91,6 +91,17 @@ pub fn resolve(patterns: &[String], model: &Model) -> Result<Vec<String>, KeepEr
     })
 }
 
+/// As [`resolve`], for the names of a table or of histograms.
+///
+/// # Errors
+/// [`KeepError::Unknown`] and [`KeepError::Everything`].
+pub fn among<'a>(
+    patterns: &[String],
+    names: impl IntoIterator<Item = &'a str>,
+) -> Result<Vec<String>, KeepError> {
+    if patterns.is_empty() { Ok(Vec::new()) } else { fitting(patterns, names) }
+}
+
 /// The activations that the patterns fit, sorted, each once. A pattern is a name in which `*` stands for any text; no
 /// other character is special, since names hold brackets, dots and slashes.
 ///

@@ -90,7 +90,8 @@ impl Plan {
         let folder = folder_of(&self.job.onnx);
         let subject = Subject { model: &self.onnx, folder, activations: &self.activations };
         let opened = open_source(&subject, recipe.running.backend, &settings)?;
-        let Opened { what: source, because, left_out } = opened;
+        // What could not be had is among the histograms' omitted.
+        let Opened { what: source, because, .. } = opened;
         let backend = source.backend();
         events(Event::Backend { name: &backend.name, version: &backend.version, because: &because });
 
@@ -122,8 +123,7 @@ impl Plan {
         };
         let tally = trt_dataset::run(&*source, &self.dataset, &rules, hooks)?;
         let seconds = begun.elapsed().as_secs_f64();
-        let mut set = record(source.snapshot()?, &tally)?;
-        set.omitted.extend(left_out.into_iter().map(|lost| Uncounted { name: lost.name, why: lost.why }));
+        let set = record(source.snapshot()?, &tally)?;
         let set = saved::sorted(set)?;
         interrupt.check()?;
         let survey = tally.survey(&self.dataset);

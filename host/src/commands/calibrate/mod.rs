@@ -2,6 +2,8 @@
 
 mod single;
 
+pub use single::{algorithm, overriding};
+
 use std::process::ExitCode;
 
 use anyhow::Context as _;

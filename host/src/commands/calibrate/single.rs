@@ -167,6 +167,14 @@ pub fn chosen(text: &str) -> Result<Chosen, String> {
     })
 }
 
+/// An algorithm.
+pub fn algorithm(text: &str) -> Result<Algorithm, String> {
+    match chosen(text)? {
+        Chosen::Of(algorithm) => Ok(algorithm),
+        Chosen::Auto => Err("`auto` needs samples: use it with `trt-deploy calibrate`".to_owned()),
+    }
+}
+
 /// `name=algorithm`; the name may hold `=` itself.
 pub fn overriding(text: &str) -> Result<(String, Algorithm), String> {
     match text.rsplit_once('=').map(|(name, algorithm)| (name, chosen(algorithm))) {

@@ -1,4 +1,7 @@
-//! `trt-deploy table show|check|diff`.
+//! `trt-deploy table`: tables, and the histograms that they come from.
+
+mod coverage;
+mod sets;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -43,6 +46,14 @@ enum Verb {
         #[arg(long)]
         strict: bool,
     },
+    /// List what TensorRT wants a scale for, what lacks one and why, and which layers will not be INT8
+    Coverage(coverage::Args),
+    /// Put the histograms of shards together
+    Merge(sets::MergeArgs),
+    /// Make a table from histograms, without running the model
+    Derive(Box<sets::DeriveArgs>),
+    /// Show the histogram of a tensor, or what histograms were made from
+    Histogram(sets::HistogramArgs),
     /// Compare two tables; exit code 6 if scales differ
     Diff {
         /// A table
@@ -57,6 +68,10 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     match &args.verb {
         Verb::Show { file, name } => show(file, name.as_deref().unwrap_or_default(), context),
         Verb::Check { file, onnx, strict } => check(file, onnx.as_deref(), *strict, context),
+        Verb::Coverage(args) => coverage::run(args, context),
+        Verb::Merge(args) => sets::merge(args, context),
+        Verb::Derive(args) => sets::derive(args, context),
+        Verb::Histogram(args) => sets::histogram(args, context),
         Verb::Diff { a, b } => compare(a, b, context),
     }
 }

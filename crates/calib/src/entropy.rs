@@ -19,7 +19,9 @@
 //! the 127 levels and the centre; S. Migacz, "8-bit inference with TensorRT" (GTC 2017) for 2048 bins, `i` from
 //! 128 and `Q` without the tail. Tables written by TensorRT show `i = 2048` and `i = 2047` as 2048.5/2048/127
 //! (`3c010a14`) and 2047.5/2048/127 (`3c00f9f4`). How levels are cut and how ties and empty bins count is
-//! our choice; nothing is known to be bit-equal to TensorRT.
+//! our choice; nothing is known to be bit-equal to TensorRT. All of it is in [`EntropyParams`], what others do in
+//! [`Preset`], and [`crate::fit()`] finds what comes closest to a table. One thing is known to be unlike TensorRT:
+//! sigmoids that reach 1 often have 2047.5 in its tables, and nearly always 2048.5 here.
 //!
 //! `Q` is constant within a level, so a level needs two prefix sums instead of its bins, and for the about 127
 //! neighbouring `i` with the same two widths of levels, logarithms are shared: 35 thousand of them per tensor.

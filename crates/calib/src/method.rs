@@ -151,6 +151,22 @@ mod tests {
         assert_eq!(one_bin_less.scale().to_bits(), 0x3c00_f9f4);
     }
 
+    /// Sigmoids that reach 1 have 2047.5 in TensorRT's tables, and unit ranges that are not clipped 2048.5. The default
+    /// finds the latter for both; without trying all bins the former comes out exactly. No parameters are known to give
+    /// each its own: `scripts/compare-entropy` is there to find them.
+    #[test]
+    fn saturated_sigmoids_have_one_of_the_scales_seen_in_tensorrts_tables() {
+        let logit = |i: i32| f64::from(i % 4001 - 2000) / 100.0;
+        let sigmoid: Vec<f32> = (0..80_020).map(|i| (1.0 / (1.0 + (-logit(i)).exp())) as f32).collect();
+        let counts = histogram(&sigmoid);
+        assert_eq!(counts.amax(), Some(1.0));
+        for (entropy, bits) in [(EntropyParams::default(), 0x3c01_0a14), (Preset::Ncnn.params(), 0x3c00_f9f4)]
+        {
+            let found = Method { entropy, ..Method::default() }.threshold(&counts).unwrap();
+            assert_eq!(found.scale().to_bits(), bits, "{found:?}");
+        }
+    }
+
     #[test]
     fn a_constant_tensor_is_not_clipped() {
         let found = Algorithm::EntropyCalibration2.threshold(&histogram(&[6.0; 100])).unwrap();

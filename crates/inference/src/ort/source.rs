@@ -1,8 +1,9 @@
 //! Counts activations that ONNX Runtime computes on the CPU.
 //!
 //! Every float activation is an output of the session, so all of a batch's lie in memory together, and are counted there
-//! before the next batch runs: memory is that of one batch, however many samples there are. ONNX Runtime's threads and
-//! those that count take turns.
+//! before the next batch runs: memory is that of one batch, however many samples there are. A sample of EfficientNet-Lite0
+//! has 52 MB of activations, one of YOLOv5s 0.4 GB; where a batch does not fit, a smaller one does. ONNX Runtime's threads
+//! and those that count take turns.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::process::ExitCode;
 
+use trt_evaluate::{EvaluateError, LabelError};
+
 use crate::bundle::BundleError;
 use crate::calibrate::CalibrateError;
 use crate::device::DeviceError;
@@ -96,6 +98,12 @@ fn classify(cause: &(dyn Error + 'static)) -> Option<(Option<String>, Exit)> {
         return Some((error.hint(), Exit::Input));
     }
     if let Some(error) = cause.downcast_ref::<CalibrateError>() {
+        return Some((error.hint(), Exit::Input));
+    }
+    if let Some(error) = cause.downcast_ref::<EvaluateError>() {
+        return Some((error.hint(), Exit::Input));
+    }
+    if let Some(error) = cause.downcast_ref::<LabelError>() {
         return Some((error.hint(), Exit::Input));
     }
     if let Some(error) = cause.downcast_ref::<BundleError>() {

@@ -45,16 +45,10 @@ pub struct Job {
 impl Job {
     /// The wish of a fleet file. Looks at no file.
     pub fn of_fleet(model: &Model, recipe: &Recipe, force: bool) -> Self {
-        let dims = |dims: &[i64]| dims.iter().map(|side| side.unsigned_abs()).collect();
         Self {
             model: model.name.to_string(),
             onnx: model.onnx.clone(),
-            shapes: model
-                .build
-                .shapes
-                .iter()
-                .map(|(input, range)| (input.clone(), dims(&range.opt)))
-                .collect(),
+            shapes: Self::shapes_of(model),
             recipe: recipe.clone(),
             version: TableVersion::from_raw(TABLE_VERSION).expect("a version that there was"),
             keep: model.build.keep.clone(),
@@ -63,6 +57,12 @@ impl Job {
             shard: None,
             resume: false,
         }
+    }
+
+    /// The shapes that the engine's profile is optimised for.
+    pub fn shapes_of(model: &Model) -> Shapes {
+        let dims = |dims: &[i64]| dims.iter().map(|side| side.unsigned_abs()).collect();
+        model.build.shapes.iter().map(|(input, range)| (input.clone(), dims(&range.opt))).collect()
     }
 
     /// The model's name, or its file's without a fleet file.

@@ -19,7 +19,7 @@ mod plan;
 mod report;
 mod run;
 pub mod saved;
-mod split;
+pub mod split;
 pub mod store;
 pub mod time;
 
@@ -33,6 +33,7 @@ use trt_calib::sidecar::ModelSource;
 use trt_calib::table::lint;
 use trt_calib::{Digest, Sidecar};
 
+pub use auto::without_times;
 pub use error::CalibrateError;
 pub use execute::{Facts, Made, sidecar};
 pub use fit::Fit;

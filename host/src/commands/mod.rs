@@ -4,6 +4,7 @@ pub mod agent;
 pub mod calibrate;
 pub mod completions;
 pub mod doctor;
+pub mod evaluate;
 pub mod fleet;
 pub mod init;
 pub mod probe;
@@ -58,6 +59,10 @@ pub enum Command {
     Fleet(fleet::Args),
     /// Make calibration tables from images
     Calibrate(calibrate::Args),
+    /// Hold INT8 against FP32: figures, what loses most, and what to keep in higher precision
+    Evaluate(evaluate::Args),
+    /// Write a report of a model's calibration as one HTML file
+    Report(evaluate::ReportArgs),
     /// Calibrate what is stale, then build and activate engines on devices
     Push(push::Args),
     /// Show what is active on devices; on all if none is named
@@ -70,7 +75,7 @@ pub enum Command {
     Doctor(doctor::Args),
     /// Install, look at and remove the agent on devices
     Agent(agent::Args),
-    /// Show, check and compare calibration tables
+    /// Show, check, compare and make calibration tables
     Table(table::Args),
     /// Print a shell completion script
     Completions(completions::Args),
@@ -82,6 +87,8 @@ pub fn run(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
         Command::Init(args) => init::run(&args, context),
         Command::Fleet(args) => fleet::run(&args, context),
         Command::Calibrate(args) => calibrate::run(&args, context),
+        Command::Evaluate(args) => evaluate::run(&args, context),
+        Command::Report(args) => evaluate::report(&args, context),
         Command::Push(args) => push::run(&args, context),
         Command::Status(args) => status::run(&args, context),
         Command::Rollback(args) => rollback::run(&args, context),

@@ -27,6 +27,7 @@ pub use check::is_host;
 pub use error::{FleetError, nearest};
 pub use files::{Files, FilesError, images_at};
 pub use findings::{Finding, Level};
+#[cfg(test)]
 pub use paths::PathError;
 pub use recipe::{Chosen, Evaluation, Labels, Recipe, Running, Source, Thresholds, histograms_of};
 pub use select::Selector;

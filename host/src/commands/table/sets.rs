@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use trt_calib::set::HistogramSet;
 use trt_calib::table::TableVersion;
-use trt_calib::{Algorithm, CalibrationTable, Method};
+use trt_calib::{Algorithm, Method};
 use trt_onnx::{Propagation, Sharing};
 use trt_report::plot::{self, Look};
 use trt_report::{TensorReport, terminal};
@@ -79,10 +79,17 @@ pub fn merge(args: &MergeArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let merged = HistogramSet::merge(sets).map_err(unusable)?;
     saved::write(&args.output, &merged)?;
     let ui = &context.ui;
-    let missing: Vec<String> =
-        merged.provenance.missing_shards().iter().map(|shard| format!("{}/{}", shard.index, shard.of)).collect();
+    let missing: Vec<String> = merged
+        .provenance
+        .missing_shards()
+        .iter()
+        .map(|shard| format!("{}/{}", shard.index, shard.of))
+        .collect();
     if !missing.is_empty() {
-        ui.warn(format_args!("no table can be made of them yet; shards that are missing: {}", missing.join(", ")));
+        ui.warn(format_args!(
+            "no table can be made of them yet; shards that are missing: {}",
+            missing.join(", ")
+        ));
     }
     ui.say(format_args!(
         "{} written: {} tensors of {} samples",
@@ -97,7 +104,8 @@ pub fn merge(args: &MergeArgs, context: &Context) -> anyhow::Result<ExitCode> {
 /// Runs `table derive`.
 pub fn derive(args: &DeriveArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let set = saved::read(&args.histograms)?;
-    let unfit = |why: &str| CalibrateError::OtherHistograms { path: args.histograms.clone(), why: why.to_owned() };
+    let unfit =
+        |why: &str| CalibrateError::OtherHistograms { path: args.histograms.clone(), why: why.to_owned() };
     if !set.provenance.missing_shards().is_empty() {
         return Err(unfit("shards are missing").into());
     }
@@ -136,8 +144,10 @@ pub fn derive(args: &DeriveArgs, context: &Context) -> anyhow::Result<ExitCode> 
     let derived = choices.derive(&set)?;
     let bytes = derived.table.write();
     let replaced = in_the_way(args)?;
-    let takes = args.algorithm.takes_entropy_params() || overrides.values().any(|own| own.takes_entropy_params());
-    let batch = set.provenance.shapes.values().next().and_then(|shape| shape.first()).map_or(1, |side| *side as u32);
+    let takes =
+        args.algorithm.takes_entropy_params() || overrides.values().any(|own| own.takes_entropy_params());
+    let batch =
+        set.provenance.shapes.values().next().and_then(|shape| shape.first()).map_or(1, |side| *side as u32);
     let facts = Facts {
         algorithm: args.algorithm,
         overrides: overrides.clone(),
@@ -206,14 +216,4 @@ pub fn histogram(args: &HistogramArgs, context: &Context) -> anyhow::Result<Exit
     }
     ui.json(&tensor)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// A table without some of its tensors.
-///
-/// # Errors
-/// [`CalibrateError::Table`] if none is left.
-pub fn without(table: &CalibrationTable, names: &[String]) -> Result<CalibrationTable, CalibrateError> {
-    let rest = table.entries().iter().filter(|entry| !names.contains(&entry.name.to_string())).cloned();
-    CalibrationTable::new(table.header().clone(), rest.collect::<Vec<_>>())
-        .map_err(|source| CalibrateError::Table { path: "the new table".into(), source })
 }

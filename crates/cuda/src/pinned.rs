@@ -28,7 +28,7 @@ unsafe impl Sync for Pinned {}
 impl Pinned {
     /// Allocates `len` bytes, all 0.
     pub fn new(context: &Context, len: usize) -> Result<Self, DriverError> {
-        let idle = Event::new(context)?;
+        let idle = Event::quiet(context)?;
         let driver = context.bound()?;
         let mut address: *mut c_void = ptr::null_mut();
         // SAFETY: `address` is a valid place for one pointer; 0 asks for ordinary pinned memory.

@@ -91,8 +91,8 @@ impl Upload {
             host: Pinned::new(context, 0)?,
             device: Buffer::new(context, 0)?,
             pictures: 0,
-            copied: Event::new(context)?,
-            read: Event::new(context)?,
+            copied: Event::quiet(context)?,
+            read: Event::quiet(context)?,
             context: context.clone(),
         })
     }

@@ -92,10 +92,22 @@ unsafe impl Sync for Event {}
 impl Event {
     /// An event that has not happened.
     pub fn new(context: &Context) -> Result<Self, DriverError> {
+        Self::with(context, 0)
+    }
+
+    /// An event without a time, for which a thread sleeps: waiting for others keeps the processor busy.
+    #[cfg(feature = "kernels")]
+    pub fn quiet(context: &Context) -> Result<Self, DriverError> {
+        const BLOCKING_SYNC: u32 = 1;
+        const DISABLE_TIMING: u32 = 2;
+        Self::with(context, BLOCKING_SYNC | DISABLE_TIMING)
+    }
+
+    fn with(context: &Context, flags: u32) -> Result<Self, DriverError> {
         let driver = context.bound()?;
         let mut handle = std::ptr::null_mut();
         // SAFETY: `handle` is a valid place for one handle; 0 asks for an event with a time.
-        unsafe { call!(driver.cuEventCreate(&mut handle, 0)) }?;
+        unsafe { call!(driver.cuEventCreate(&mut handle, flags)) }?;
         Ok(Self { handle, context: context.clone() })
     }
 

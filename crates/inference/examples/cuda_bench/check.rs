@@ -57,7 +57,11 @@ fn compare(
     differences: &mut Vec<String>,
 ) -> Result<(), Failure> {
     for (tensor, (found, expected)) in counter.read(stream)?.into_iter().zip(expected).enumerate() {
-        let parts = expected.clone().into_parts();
+        let mut parts = expected.clone().into_parts();
+        if expected.count() == 0 {
+            // Bins without a count are as good as none.
+            parts.bins.clear();
+        }
         let same = found.exponent == parts.exponent
             && found.bins == parts.bins
             && found.min.to_bits() == parts.min.to_bits()

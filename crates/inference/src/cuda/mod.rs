@@ -30,8 +30,8 @@ use chunk::Chunk;
 use gpu::{Gpu, Job};
 use slot::Slot;
 
-/// Batches under way on each GPU: one runs, one is being copied, one is being put together.
-const SLOTS: usize = 3;
+/// Batches under way on each GPU: one runs, one is being copied, the others are being put together.
+const SLOTS: usize = 6;
 
 /// See the module.
 pub struct CudaSource {

@@ -33,7 +33,7 @@ impl Slot {
         Ok(Self {
             context: context.clone(),
             copies: Stream::new(context)?,
-            copied: Event::new(context)?,
+            copied: Event::quiet(context)?,
             staging: Pinned::new(context, 0)?,
             upload: Upload::new(context)?,
             inputs: Vec::new(),

@@ -339,7 +339,10 @@ fn builder(
             .with_optimization_level(level)?
             .with_deterministic_compute(true)?
             // Between runs the caller's own threads have the processor.
-            .with_config_entry("session.force_spinning_stop", "1")?;
+            .with_config_entry("session.force_spinning_stop", "1")?
+            // Or else float weights beside Q/DQ pairs are rounded once more, per tensor: `trt_onnx::simulate` has the
+            // figures.
+            .with_config_entry("session.disable_quant_qdq", "1")?;
         if let Some(provider) = provider {
             provider.register(&mut builder)?;
         }

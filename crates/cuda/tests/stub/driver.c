@@ -26,7 +26,7 @@ static const Handle PRIMARY = 0x1000;
 static __thread Handle current;
 /* Streams, events and blocks of memory; `kind` 0 is free. */
 static struct thing { int kind; size_t len; void *bytes; } things[SLOTS];
-enum { STREAM = 1, EVENT, BLOCK };
+enum { STREAM = 1, EVENT, BLOCK, MODULE, PINNED };
 
 static int devices(void) {
     const char *text = getenv("STUB_CUDA_DEVICES");
@@ -111,6 +111,13 @@ static Code copy(Address device, void *host, size_t len, int to_device) {
     return 0;
 }
 
+/* The block that holds this address, and how far inside it is. */
+static struct thing *block_of(Address address, size_t *offset) {
+    struct thing *block = find((Handle)(address & ~0xffffffffull), BLOCK);
+    *offset = (size_t)(address & 0xffffffff);
+    return block && *offset <= block->len ? block : NULL;
+}
+
 FUNCTION(cuInit, (unsigned flags), NOTHING, { CHECK(flags == 0, INVALID_VALUE); initialised = !code; })
 FUNCTION(cuDriverGetVersion, (int *version), NOTHING, { *version = 10020; })
 FUNCTION(cuGetErrorName, (Code error, const char **name), NOTHING, {
@@ -130,10 +137,10 @@ FUNCTION(cuDeviceGetName, (char *name, int len, int device), INIT, {
     snprintf(name, (size_t)len, "Stub Nano");
 })
 FUNCTION(cuDeviceGetAttribute, (int *value, int attribute, int device), INIT, {
-    /* Compute capability, major and minor. All others are as if unknown to the driver. */
+    /* Compute capability, major and minor, and the number of multiprocessors. All others are as if unknown to the driver. */
     CHECK(device >= FIRST_DEVICE, INVALID_DEVICE);
-    CHECK(attribute == 75 || attribute == 76, INVALID_VALUE);
-    *value = attribute == 75 ? 5 : 3;
+    CHECK(attribute == 75 || attribute == 76 || attribute == 16, INVALID_VALUE);
+    *value = attribute == 75 ? 5 : attribute == 76 ? 3 : 2;
 })
 FUNCTION(cuDevicePrimaryCtxRetain, (Handle *context, int device), INIT, {
     CHECK(device >= FIRST_DEVICE, INVALID_DEVICE);
@@ -170,3 +177,61 @@ FUNCTION(cuMemAlloc_v2, (Address *address, size_t len), CONTEXT, {
 FUNCTION(cuMemFree_v2, (Address address), CONTEXT, { code = drop(address, BLOCK); })
 FUNCTION(cuMemcpyHtoD_v2, (Address to, void *from, size_t len), CONTEXT, { code = copy(to, from, len, 1); })
 FUNCTION(cuMemcpyDtoH_v2, (void *to, Address from, size_t len), CONTEXT, { code = copy(from, to, len, 0); })
+
+/* What only programs with kernels call. Kernels do nothing here. */
+FUNCTION(cuModuleLoadDataEx, (Handle *module, const char *ptx, unsigned count, int *options, void **values), CONTEXT, {
+    CHECK(strstr(ptx, ".version") && strstr(ptx, ".visible .entry"), 218);
+    CHECK(count == 2 && options[0] == 5 && options[1] == 6 && values[1], INVALID_VALUE);
+    if (!code) *module = add(MODULE, 0);
+    if (code == 218 || code == 222) strcpy(values[0], "ptxas: the stub says no");
+})
+FUNCTION(cuModuleUnload, (Handle module), CONTEXT, { code = drop(module, MODULE); })
+FUNCTION(cuModuleGetFunction, (Handle *kernel, Handle module, const char *name), CONTEXT, {
+    CHECK(find(module, MODULE), INVALID_HANDLE);
+    CHECK(name && *name, INVALID_VALUE);
+    /* A kernel goes with its module, so it takes no slot: its handle is the module's, marked. */
+    if (!code) *kernel = module | 1;
+})
+FUNCTION(cuFuncSetAttribute, (Handle kernel, int attribute, int value), CONTEXT, {
+    CHECK(find(kernel & ~(Handle)1, MODULE), INVALID_HANDLE);
+    CHECK(attribute == 8 && value > 48 << 10, INVALID_VALUE);
+})
+FUNCTION(cuOccupancyMaxActiveBlocksPerMultiprocessor, (int *blocks, Handle kernel, int threads, size_t shared), CONTEXT, {
+    CHECK(find(kernel & ~(Handle)1, MODULE), INVALID_HANDLE);
+    CHECK(threads > 0 && threads <= 1024 && shared <= 64 << 10, INVALID_VALUE);
+    *blocks = 3;
+})
+FUNCTION(cuLaunchKernel, (Handle kernel, unsigned x, unsigned y, unsigned z, unsigned bx, unsigned by, unsigned bz, unsigned shared,
+                          Handle stream, void **arguments, void **extra), CONTEXT, {
+    (void)shared;
+    CHECK(find(kernel & ~(Handle)1, MODULE) && find(stream, STREAM), INVALID_HANDLE);
+    CHECK(x && y && z && bx * by * bz > 0 && bx * by * bz <= 1024 && arguments && arguments[0] && !extra, INVALID_VALUE);
+})
+FUNCTION(cuMemHostAlloc, (void **address, size_t len, unsigned flags), CONTEXT, {
+    CHECK(len && !flags, INVALID_VALUE);
+    if (!code) *address = things[(add(PINNED, len) >> 32) - 1].bytes;
+})
+FUNCTION(cuMemFreeHost, (void *address), CONTEXT, {
+    int index = 0;
+    while (index < SLOTS && !(things[index].kind == PINNED && things[index].bytes == address)) index++;
+    CHECK(index < SLOTS, INVALID_VALUE);
+    if (!code) code = drop((Handle)(index + 1) << 32, PINNED);
+})
+FUNCTION(cuMemcpyHtoDAsync_v2, (Address to, void *from, size_t len, Handle stream), CONTEXT, {
+    CHECK(find(stream, STREAM), INVALID_HANDLE);
+    if (!code) code = copy(to, from, len, 1);
+})
+FUNCTION(cuMemcpyDtoHAsync_v2, (void *to, Address from, size_t len, Handle stream), CONTEXT, {
+    CHECK(find(stream, STREAM), INVALID_HANDLE);
+    if (!code) code = copy(from, to, len, 0);
+})
+FUNCTION(cuMemsetD8Async, (Address to, unsigned char byte, size_t len, Handle stream), CONTEXT, {
+    size_t offset = 0;
+    struct thing *block = block_of(to, &offset);
+    CHECK(find(stream, STREAM), INVALID_HANDLE);
+    CHECK(block && len <= block->len - offset, INVALID_VALUE);
+    if (!code) memset((char *)block->bytes + offset, byte, len);
+})
+FUNCTION(cuStreamWaitEvent, (Handle stream, Handle event, unsigned flags), CONTEXT, {
+    CHECK(find(stream, STREAM) && find(event, EVENT) && !flags, INVALID_HANDLE);
+})

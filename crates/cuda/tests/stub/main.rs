@@ -56,12 +56,15 @@ fn talk(output: &Output) -> String {
 fn functions_used() -> Vec<&'static str> {
     let table = include_str!("../../src/sys.rs").split_once("\nentry_points! {\n").expect("the table").1;
     let table = table.split_once("\n}\n").expect("its end").0;
-    table
-        .lines()
-        .map(str::trim)
-        .filter(|line| line.starts_with("cu"))
-        .map(|line| line.split_once('(').expect("a name").0)
-        .collect()
+    let mut used = Vec::new();
+    let mut is_gated = false;
+    for line in table.lines().map(str::trim) {
+        if line.starts_with("cu") && (cfg!(feature = "kernels") || !is_gated) {
+            used.push(line.split_once('(').expect("a name").0);
+        }
+        is_gated = line == "#[cfg(feature = \"kernels\")]";
+    }
+    used
 }
 
 #[test]
@@ -76,7 +79,7 @@ fn the_driver_functions_used_are_those_of_cuda_10_2() {
         assert!(!of_10_2.contains(&later), "{later}");
     }
     let used = functions_used();
-    assert!(used.len() >= 23, "{used:?}");
+    assert!(used.len() >= if cfg!(feature = "kernels") { 35 } else { 23 }, "{used:?}");
     for function in used {
         assert!(of_10_2.contains(&function), "not in CUDA 10.2: {function}");
     }
@@ -124,6 +127,8 @@ fn everything_works_on_a_driver_of_cuda_10_2() {
         ("cuMemAlloc_v2", "cuMemFree_v2"),
         ("cuStreamCreate", "cuStreamDestroy_v2"),
         ("cuEventCreate", "cuEventDestroy_v2"),
+        ("cuModuleLoadDataEx", "cuModuleUnload"),
+        ("cuMemHostAlloc", "cuMemFreeHost"),
     ] {
         assert_eq!(log.matches(made).count(), log.matches(gone).count(), "{made}");
     }
@@ -203,6 +208,41 @@ fn errors_of_the_driver_are_named_and_hinted_at() {
         assert!(talk.contains(message) && talk.contains(hint), "{value}: {talk}");
         assert!(talk.contains("hint: "), "{value}: {talk}");
     }
+}
+
+#[cfg(feature = "kernels")]
+#[test]
+fn kernels_that_the_driver_refuses_come_with_its_words() {
+    for code in ["218", "222"] {
+        let folder = folder();
+        let output =
+            run(folder.path(), Some(stub()), &[("STUB_CUDA_FAIL", &format!("cuModuleLoadDataEx={code}"))]);
+        let talk = talk(&output);
+        assert_eq!(output.status.code(), Some(1), "{talk}");
+        assert!(talk.contains(&format!("cannot load the kernels (`unknown`, error {code})")), "{talk}");
+        assert!(talk.contains("hint: ") && talk.contains("compute capability 7.0"), "{talk}");
+    }
+}
+
+/// A batch is counted, settled, counted again where it must be and settled, and only then is the answer fetched.
+#[cfg(feature = "kernels")]
+#[test]
+fn a_batch_is_four_launches_and_one_copy_back() {
+    let folder = folder();
+    let output = run(folder.path(), Some(stub()), &[]);
+    assert!(output.status.success(), "{}", talk(&output));
+    let log = fs::read_to_string(folder.path().join("log")).expect("the stub's log");
+    // Waiting for the receipt of the batch before, which is used again, is no part of a batch.
+    let beside = ["cuCtxSetCurrent", "cuInit", "cuEventSynchronize"];
+    let calls: Vec<&str> =
+        log.lines().map(|line| line.trim_end_matches(" 0")).filter(|call| !beside.contains(call)).collect();
+    let launch = "cuLaunchKernel";
+    let batch = ["cuMemsetD8Async", launch, launch, launch, launch, "cuMemcpyDtoHAsync_v2", "cuEventRecord"];
+    let places: Vec<usize> = (0..calls.len()).filter(|at| calls[*at..].starts_with(&batch)).collect();
+    assert_eq!(places.len(), 2, "two batches: {calls:?}");
+    // The shares of the second batch are those of the first one.
+    assert_eq!(calls[places[0] - 1], "cuMemcpyHtoDAsync_v2");
+    assert_ne!(calls[places[1] - 1], "cuMemcpyHtoDAsync_v2");
 }
 
 #[test]

@@ -54,6 +54,9 @@ fn round_trip() -> Result<String, DriverError> {
     end.synchronize()?;
     assert!(back == reversed, "round trip between two events");
 
+    #[cfg(feature = "kernels")]
+    kernels(&context, &stream)?;
+
     // A thread that has never seen the context uses and drops what belongs to it.
     std::thread::scope(|scope| scope.spawn(move || buffer.read(&mut vec![0; LEN])).join())
         .expect("no panic")?;
@@ -63,4 +66,47 @@ fn round_trip() -> Result<String, DriverError> {
         device.name,
         end.since(&start)?
     ))
+}
+
+/// Counts two batches, preprocesses a picture and reduces a buffer. What comes of it is for `cuda_bench --check` to judge,
+/// where there is a GPU: kernels of the stub do nothing.
+#[cfg(feature = "kernels")]
+fn kernels(context: &Context, stream: &Stream) -> Result<(), DriverError> {
+    use trt_cuda::{Canvas, Counter, GreatestMagnitude, Placed, Preprocessor, Tap, Taps, Upload, Values};
+
+    let mut values = Buffer::new(context, 4096)?;
+    values.fill_in(stream, 0)?;
+    let mut counter = Counter::new(context, 2, stream)?;
+    let mut receipt = counter.receipt()?;
+    for _ in 0..2 {
+        let values = [Values { tensor: 1, address: values.as_raw(), len: 1024, half: false }];
+        counter.count(stream, &values, true, &mut receipt)?;
+    }
+    assert_eq!(receipt.wait()?.len(), 2);
+    let counts = counter.read(stream)?;
+    assert!(counts.len() == 2 && counts[0].bins.is_empty() && counts[0].max == f32::NEG_INFINITY);
+    let long = [Values { tensor: 0, address: values.as_raw(), len: 1 << 32, half: true }];
+    let refused = counter.count(stream, &long, true, &mut receipt);
+    assert_eq!(refused, Err(DriverError::TooLong { values: 1 << 32 }));
+
+    let mut reduction = GreatestMagnitude::new(context)?;
+    reduction.run(stream, &values)?;
+    assert_eq!(reduction.read(stream)?, 0.0);
+
+    let tables = vec![[0.0; 256]; 3];
+    let canvas = Canvas { width: 2, height: 1, swap: false, nhwc: false, pad: 0, tables };
+    let preprocessor = Preprocessor::new(context, canvas)?;
+    let one = |start| Tap { start, weights: [1 << 14, 0, 0] };
+    let (columns, rows) =
+        (Taps { bits: 14, taps: vec![one(0), one(1)] }, Taps { bits: 14, taps: vec![one(0)] });
+    let pixels = [1, 2, 3, 4, 5, 6];
+    let (columns, rows) = (&columns, &rows);
+    let placed = Placed { pixels: &pixels, width: 2, height: 1, left: 0, top: 0, columns, rows };
+    let mut upload = Upload::new(context)?;
+    preprocessor.load(&mut upload, &[placed], stream)?;
+    let mut out = Buffer::new(context, preprocessor.image_len())?;
+    preprocessor.run(&upload, stream, &mut out)?;
+    let short = preprocessor.run(&upload, stream, &mut Buffer::new(context, 4)?);
+    assert_eq!(short, Err(DriverError::Length { device: 4, host: 24 }));
+    stream.synchronize()
 }

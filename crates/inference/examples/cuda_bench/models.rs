@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -211,35 +211,17 @@ impl Job {
         for _ in 0..WARM {
             source.accumulate(warm(self.batch))?;
         }
-        let next = AtomicUsize::new(0);
+        // Each thread decodes a batch and hands it over: a picture's memory goes back to the thread that took it, and the
+        // threads that wait for the GPU leave the cores to others.
         let counted = AtomicUsize::new(0);
-        let (send, receive) = mpsc::sync_channel::<Picture>(4 * self.batch);
-        let receive = Mutex::new(receive);
         let start = Instant::now();
         thread::scope(|scope| {
-            for _ in 0..cores {
-                let (send, next, decode) = (send.clone(), &next, &decode);
-                scope.spawn(move || {
-                    while start.elapsed() < duration
-                        && send.send(decode(next.fetch_add(1, Ordering::Relaxed))).is_ok()
-                    {
-                    }
-                });
-            }
-            drop(send);
-            for _ in 0..source.lanes() {
+            for _ in 0..cores + source.lanes() / 2 {
                 scope.spawn(|| {
-                    loop {
-                        let pictures: Vec<Picture> = {
-                            let receive = receive.lock().expect("nobody panics");
-                            receive.iter().take(self.batch).collect()
-                        };
-                        if pictures.is_empty() {
-                            return;
-                        }
-                        let samples: Vec<String> =
-                            (0..pictures.len()).map(|number| number.to_string()).collect();
-                        counted.fetch_add(samples.len(), Ordering::Relaxed);
+                    while start.elapsed() < duration {
+                        let first = counted.fetch_add(self.batch, Ordering::Relaxed);
+                        let pictures = (first..first + self.batch).map(decode).collect();
+                        let samples = (0..self.batch).map(|number| number.to_string()).collect();
                         source
                             .accumulate(Batch { content: Content::Pictures(pictures), samples })
                             .expect("a batch");

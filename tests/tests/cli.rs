@@ -5,10 +5,12 @@ use e2e::{Device, Host, models, require_rtx};
 #[test]
 fn every_verb_explains_itself() {
     let host = Host::new();
-    let verbs: [&[&str]; 17] = [
+    let verbs: [&[&str]; 23] = [
         &[],
         &["init"],
         &["calibrate"],
+        &["evaluate"],
+        &["report"],
         &["push"],
         &["status"],
         &["rollback"],
@@ -18,6 +20,10 @@ fn every_verb_explains_itself() {
         &["table", "show"],
         &["table", "check"],
         &["table", "diff"],
+        &["table", "coverage"],
+        &["table", "merge"],
+        &["table", "derive"],
+        &["table", "histogram"],
         &["agent"],
         &["agent", "install"],
         &["agent", "status"],

@@ -7,10 +7,10 @@ use anyhow::Context as _;
 use trt_evaluate::Target;
 
 use super::Context;
-use crate::calibrate::{CalibrateError, saved};
+use crate::calibrate::{CalibrateError, read_model, saved, store};
 use crate::evaluate::page::{self, Material};
 use crate::evaluate::{Outcome, Trial, Wish};
-use crate::fleet::{Calibration, Fleet};
+use crate::fleet::{Calibration, Fleet, Recipe};
 use crate::ui::table;
 
 /// Arguments of `evaluate`.
@@ -143,7 +143,43 @@ fn write_report(
         evaluation: Some((&outcome.evaluation, &outcome.about)),
         ranking: &outcome.ranking,
     };
-    let html = trt_report::html(&page::data(&material));
+    write_page(&material, path, context)
+}
+
+/// Writes the report of a calibration that nobody has held against FP32 yet.
+///
+/// # Errors
+/// Files that cannot be read or written.
+pub fn report_calibration(
+    onnx: &Path,
+    recipe: &Recipe,
+    path: &Path,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let failed = |source| CalibrateError::Model { path: onnx.to_owned(), source };
+    let (_, model) = read_model(onnx).map_err(failed)?;
+    let found = store::read(&recipe.output)?;
+    let why = |why| CalibrateError::Foreign { path: recipe.output.clone(), why };
+    let sidecar = found.sidecar.map_err(why)?;
+    let set = match &recipe.histograms {
+        Some(path) => saved::find(path)?,
+        None => None,
+    };
+    let name = recipe.output.file_name().unwrap_or_default().to_string_lossy();
+    let material = Material {
+        name: &name,
+        table: &found.table,
+        sidecar: &sidecar,
+        onnx: &model,
+        set: set.as_ref(),
+        evaluation: None,
+        ranking: &[],
+    };
+    write_page(&material, path, context)
+}
+
+fn write_page(material: &Material<'_>, path: &Path, context: &Context) -> anyhow::Result<()> {
+    let html = trt_report::html(&page::data(material));
     std::fs::write(path, html).with_context(|| format!("cannot write {}", path.display()))?;
     context.ui.say(format_args!("{} written", path.display()));
     Ok(())

@@ -4,6 +4,7 @@ mod single;
 
 pub use single::{algorithm, overriding};
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -13,7 +14,7 @@ use trt_wire::Precision;
 
 use self::single::Single;
 
-use super::Context;
+use super::{Context, evaluate};
 use crate::calibrate::{self, CalibrateError, Job, Plan, Summary};
 use crate::fleet::{Calibration, Fleet, Model};
 
@@ -39,6 +40,9 @@ pub struct Args {
     /// Go on with what an interrupted run has counted, if there is any
     #[arg(long, conflicts_with = "force")]
     resume: bool,
+    /// Write a report of the calibration, of one model: one HTML file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dry_run", "shard"])]
+    report: Option<PathBuf>,
     #[command(flatten)]
     single: Single,
 }
@@ -46,7 +50,9 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     if let Some(onnx) = &args.single.onnx {
-        let plan = Plan::new(args.told(args.single.job(onnx, args.force)?), &context.interrupt)?;
+        let job = args.told(args.single.job(onnx, args.force)?);
+        let recipe = job.recipe.clone();
+        let plan = Plan::new(job, &context.interrupt)?;
         if args.dry_run {
             return dry_run(vec![plan], context);
         }
@@ -56,7 +62,11 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
             Ok(summary) => Outcome::Ready(summary.clone().into()),
             Err(error) => Outcome::failure(&label, error),
         }])?;
-        return Ok(outcome.map(|_| ExitCode::SUCCESS)?);
+        outcome?;
+        if let Some(path) = &args.report {
+            evaluate::report_calibration(onnx, &recipe, path, context)?;
+        }
+        return Ok(ExitCode::SUCCESS);
     }
     let fleet = Fleet::load(&context.config)?;
     let models: Vec<&Model> = match args.models.as_slice() {
@@ -82,6 +92,8 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
         }
         return dry_run(plans, context);
     }
+    anyhow::ensure!(args.report.is_none() || models.len() == 1, "`--report` is for one model: name it");
+    let reported = models.clone();
     let mut results = Vec::new();
     for model in models {
         match args.calibrate(model, context) {
@@ -94,6 +106,14 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
         }
     }
     context.ui.json(&results)?;
+    if let (Some(path), [model]) = (&args.report, reported.as_slice()) {
+        match &model.calibration {
+            Some(Calibration::Recipe(recipe)) => {
+                evaluate::report_calibration(&model.onnx, recipe, path, context)?;
+            }
+            _ => context.ui.warn("no report is written of a table made elsewhere"),
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -44,7 +44,7 @@ pub struct Single {
     /// Give tensors that only pass values on scales of their own
     #[arg(long, requires = "onnx")]
     no_propagate: bool,
-    /// What runs the model: `auto`, `rten`, `onnxruntime`, `cuda` or `tensorrt`
+    /// What runs the model: `auto`, `rten`, `onnxruntime` or `cuda`
     #[arg(long, value_name = "NAME", requires = "onnx", value_parser = word::<Choice>, default_value = "auto")]
     backend: Choice,
     /// ONNX Runtime's library, if it is not where the system has libraries

@@ -93,7 +93,7 @@ impl Plan {
         // What could not be had is among the histograms' omitted.
         let Opened { what: source, because, .. } = opened;
         let backend = source.backend();
-        events(Event::Backend { name: &backend.name, version: &backend.version, because: &because });
+        events(Event::Backend { name: backend.name, version: &backend.version, because: &because });
 
         let begun = std::time::Instant::now();
         let rules = Rules {

@@ -58,7 +58,7 @@ pub enum Command {
     /// Check the fleet file
     Fleet(fleet::Args),
     /// Make calibration tables from images
-    Calibrate(calibrate::Args),
+    Calibrate(Box<calibrate::Args>),
     /// Hold INT8 against FP32: figures, what loses most, and what to keep in higher precision
     Evaluate(evaluate::Args),
     /// Write a report of a model's calibration as one HTML file

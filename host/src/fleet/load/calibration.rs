@@ -104,7 +104,8 @@ impl Assembly<'_> {
             given.then(|| self.samples(&steps, file.images, file.preprocess, file.inputs)).flatten();
         let labels = file.labels.and_then(|labels| {
             let steps = step(&steps, "labels");
-            let kinds: [(&str, Option<String>, fn(PathBuf) -> Labels); 4] = [
+            type Kind = (&'static str, Option<String>, fn(PathBuf) -> Labels);
+            let kinds: [Kind; 4] = [
                 ("folders", labels.folders, Labels::Folders),
                 ("csv", labels.csv, Labels::Csv),
                 ("coco", labels.coco, Labels::Coco),

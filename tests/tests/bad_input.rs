@@ -173,7 +173,7 @@ fn a_socket_without_an_agent_is_explained() {
 }
 
 #[test]
-fn ctrl_c_in_mid_calibration_leaves_nothing_behind() {
+fn ctrl_c_in_mid_calibration_leaves_nothing_but_what_can_be_resumed() {
     let device = Device::start();
     let host = host_with(&INT8.replace("preprocess: plain", "count: 4000, preprocess: plain"), &device);
     host.write("net.onnx", models::convolutions(64, 64, 6));
@@ -187,7 +187,11 @@ fn ctrl_c_in_mid_calibration_leaves_nothing_behind() {
     rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it runs");
     lines.for_each(drop);
     assert_eq!(calibrate.wait().expect("it ends").code(), Some(130));
-    assert_eq!(host.files(), before);
+    let part = "calibration/net.cache.histograms.part".to_owned();
+    assert_eq!(host.files(), [vec![part.clone()], before].concat());
+    let told = host.run(&["calibrate", "net", "--resume"]).ok().stderr;
+    assert!(told.contains("of them had been counted before"), "{told}");
+    assert!(!host.files().contains(&part), "it has served");
 }
 
 #[test]

@@ -148,7 +148,7 @@ impl Plan {
         };
         without_times(&mut evaluation);
         let recipe = &self.job.recipe;
-        let histograms = self.histograms();
+        let histograms = self.histograms().filter(|_| remarks.not_kept.is_none());
         let facts = Facts {
             algorithm: choices.algorithm,
             overrides: overrides.clone(),

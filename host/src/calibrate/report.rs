@@ -102,6 +102,9 @@ impl CountReport {
         if !settings.is_empty() {
             ui.detail(format_args!("  backend settings: {}", settings.join(", ")));
         }
+        if let Some(why) = &self.remarks.not_kept {
+            ui.warn(format_args!("the histograms are not kept: {why}"));
+        }
         if self.remarks.resumed > 0 {
             ui.say(format_args!("  {} of them had been counted before", self.remarks.resumed));
         }

@@ -32,6 +32,8 @@ pub struct Counting {
 pub struct Remarks {
     /// Whether the histograms were there already.
     pub saved: bool,
+    /// Why they could not be kept; another algorithm needs another run then.
+    pub not_kept: Option<String>,
     /// Samples that an interrupted run had counted.
     pub resumed: usize,
     /// Why the model ran on what it ran on.
@@ -62,10 +64,17 @@ impl Plan {
             Counts::Resume(set) => Some(*set),
             Counts::Run { .. } => None,
         };
-        let counting = self.run(earlier.as_ref(), events, interrupt)?;
+        let mut counting = self.run(earlier.as_ref(), events, interrupt)?;
         if let Some(path) = self.histograms() {
-            saved::write(&path, &counting.set)?;
-            store::remove(&saved::checkpoint_of(&path))?;
+            match saved::write(&path, &counting.set) {
+                Ok(()) => store::remove(&saved::checkpoint_of(&path))?,
+                // A table can be made of them all the same.
+                Err(error) if self.job.shard.is_none() => {
+                    let cause = error.source().map_or(String::new(), |cause| format!(": {cause}"));
+                    counting.remarks.not_kept = Some(format!("{error}{cause}"));
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(counting)
     }

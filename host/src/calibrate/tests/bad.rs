@@ -314,3 +314,50 @@ fn a_folder_that_cannot_be_written_is_named() {
     assert!(matches!(error, CalibrateError::Write { .. } | CalibrateError::Read { .. }), "{error:?}");
     assert!(error.hint().is_some());
 }
+
+#[test]
+fn samples_that_make_an_activation_not_a_number_can_be_left_out_and_are_named() {
+    // (1 - x) / (1 - x) is 0 / 0 where x is 1: in the white image, which is the first.
+    let nodes = vec![node("Sub", &["one", "x"], &["rest"]), node("Div", &["rest", "rest"], &["bad"])];
+    let mut bench = Bench::new(&model(&[-1, 3, 8, 8], nodes, vec![tensor("one", &[], &[1.0])]), 4);
+    bench.job.recipe.running.on_nan = trt_inference::OnNan::SkipImage;
+    for batch in [1, 3] {
+        bench.job.recipe.batch = batch;
+        bench.job.force = true;
+        let (_, report) = bench.run().unwrap();
+        assert_eq!((report.counted.used, report.counted.skipped.len()), (3, 1), "batch {batch}");
+        assert_eq!(report.counted.skipped[0].name, "00.png");
+        assert!(report.counted.skipped[0].reason.contains("`bad`"), "{:?}", report.counted.skipped);
+    }
+}
+
+#[test]
+fn an_input_that_never_changes_and_samples_that_are_alike_are_told() {
+    let bench = Bench::new(&identity(&[-1, 3, 8, 8]), 1);
+    for copy in ["b.png", "c.png"] {
+        std::fs::copy(bench.at("photos/00.png"), bench.at("photos").join(copy)).unwrap();
+    }
+    let remarks = bench.run().unwrap().1.counted.remarks;
+    assert_eq!(remarks.unchanging_inputs, ["x"]);
+    assert_eq!(remarks.near_duplicates, [["00.png", "b.png", "c.png"]]);
+}
+
+#[test]
+fn auto_needs_samples_for_three_purposes() {
+    let mut bench = Bench::new(&convolution(&[-1, 3, 8, 8]), 2);
+    bench.job.recipe.thresholds.algorithm = Chosen::Auto;
+    assert!(matches!(bench.error(), CalibrateError::FewForAuto { least: 3, samples: 2 }));
+    bench.job.shard = Some("1/2".parse().unwrap());
+    assert!(matches!(bench.error(), CalibrateError::AutoShard));
+}
+
+#[test]
+fn counts_that_do_not_add_up_cannot_be_resumed() {
+    let mut bench = Bench::new(&identity(&[-1, 3, 8, 8]), 2);
+    bench.job.recipe.running.histogram = trt_calib::Mode::TensorRt;
+    bench.run().unwrap();
+    bench.job.resume = true;
+    assert!(matches!(bench.error(), CalibrateError::Unmergeable { .. }));
+    bench.job.recipe.histograms = None;
+    assert!(matches!(bench.error(), CalibrateError::NotKept { .. }));
+}

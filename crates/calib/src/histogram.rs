@@ -170,8 +170,11 @@ impl Histogram {
         kept
     }
 
-    /// Moves scratch counts into the bins.
+    /// Moves scratch counts into the bins. There are no bins before the first finite value.
     fn take(&mut self, scratch: &mut [u32; FINE + ZERO_SLOTS]) {
+        if self.count == 0 {
+            return;
+        }
         let (fine, zeros) = scratch.split_at_mut(FINE);
         fine[0] += zeros.iter().sum::<u32>();
         for (bin, count) in self.bins_mut().iter_mut().zip(fine.iter()) {

@@ -5,8 +5,10 @@
 //! wanted now. Fields that this version does not know are ignored, so that versions can share tables; `format`
 //! tells when that is not enough.
 
+mod propagate;
 mod stale;
 
+pub use propagate::Propagate;
 pub(crate) use stale::first_difference;
 pub use stale::{Stale, Wanted, WantedAlgorithm, WantedDataset};
 
@@ -54,9 +56,9 @@ pub struct Sidecar {
     /// How values were counted.
     #[serde(default, skip_serializing_if = "is_canonical")]
     pub mode: Mode,
-    /// Whether tensors that only pass values on share a scale, as in TensorRT.
-    #[serde(default)]
-    pub propagate: bool,
+    /// Which tensors share a scale with what they come from.
+    #[serde(default = "Propagate::absent")]
+    pub propagate: Propagate,
     /// Tensors whose range is that of another one, since they only pass its values on; sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub propagated: Vec<Propagated>,

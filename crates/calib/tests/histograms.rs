@@ -143,6 +143,24 @@ fn extremes_are_exact_and_signed() {
 }
 
 #[test]
+fn values_none_of_which_is_finite_are_taken_back_however_many_they_are() {
+    for count in [1, 8_192, 8_193, 40_000, 300_000] {
+        let values: Vec<f32> =
+            (0..count).map(|at| [f32::INFINITY, f32::NEG_INFINITY, f32::NAN][at % 3]).collect();
+        let mut parallel = Histogram::new();
+        parallel.add_parallel(&values);
+        for mut histogram in [histogram(&values), parallel] {
+            assert_eq!(histogram.clone().into_parts(), plainly(&values), "{count}");
+            assert_eq!(Histogram::from_parts(histogram.clone().into_parts()).unwrap(), histogram, "{count}");
+            // And it goes on from there.
+            histogram.add(&[0.5; 9_000]);
+            let all = [&values[..], &[0.5; 9_000]].concat();
+            assert_eq!(histogram.into_parts(), plainly(&all), "{count}");
+        }
+    }
+}
+
+#[test]
 fn damaged_parts_are_refused() {
     let good = histogram(&[0.5, 1.0]).into_parts();
     assert!(Histogram::from_parts(good.clone()).is_ok());

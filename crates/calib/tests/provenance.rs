@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use trt_calib::sidecar::{
-    Backend, Dataset, FORMAT, Image, ModelSource, Propagated, Sidecar, SidecarError, Skipped, Stale,
-    TensorRecord, Wanted, WantedAlgorithm, WantedDataset, fingerprint,
+    Backend, Dataset, FORMAT, Image, ModelSource, Propagate, Propagated, Sidecar, SidecarError, Skipped,
+    Stale, TensorRecord, Wanted, WantedAlgorithm, WantedDataset, fingerprint,
 };
 use trt_calib::{Algorithm, Digest, Mode};
 
@@ -50,7 +50,7 @@ fn sidecar() -> Sidecar {
         overrides: BTreeMap::from([("images".to_owned(), Algorithm::MinMax)]),
         params: json!({"bins": 2048, "levels": 127}),
         mode: Mode::Canonical,
-        propagate: true,
+        propagate: Propagate::Copies,
         propagated: vec![Propagated { tensor: "pooled".to_owned(), from: "relu".to_owned() }],
         backend: Backend {
             name: "rten".to_owned(),
@@ -84,6 +84,7 @@ fn wanted() -> Wanted {
         params: made.params,
         mode: made.mode,
         propagate: made.propagate,
+        by_tensorrt: false,
         keep: made.keep,
     }
 }
@@ -170,7 +171,7 @@ fn what_is_wanted_again_is_not_stale() {
 fn each_change_is_named_with_both_values() {
     let other = Digest::of(b"other");
     type Change = fn(&mut Wanted, Digest);
-    let cases: [(Change, &str); 20] = [
+    let cases: [(Change, &str); 21] = [
         (|w, d| w.table = d, "the table was edited by hand: its hash was "),
         (|w, d| w.model.hash = d, "the model `detector.onnx` changed: its hash was "),
         (
@@ -206,7 +207,8 @@ fn each_change_is_named_with_both_values() {
             "the algorithm of `new` was that of all tensors, and is mse",
         ),
         (|w, _| w.mode = Mode::TensorRt, "`histogram` was canonical, and is tensorrt"),
-        (|w, _| w.propagate = false, "`propagate` was true, and is false"),
+        (|w, _| w.propagate = Propagate::All, "`propagate` was copies, and is all"),
+        (|w, _| w.by_tensorrt = true, "`backend` was rten, and is tensorrt, whose own calibrator decides"),
         (|w, _| w.params["levels"] = json!(128), "the algorithm's `levels` was 127, and is 128"),
         (
             |w, _| w.keep = ["a", "b"].map(str::to_owned).to_vec(),
@@ -245,9 +247,19 @@ fn a_sidecar_of_before_is_read() {
     fields["backend"].as_object_mut().unwrap().remove("settings");
     let read = Sidecar::parse(json.to_string().as_bytes()).unwrap();
     assert!(read.overrides.is_empty() && read.histograms.is_none() && read.mode == Mode::Canonical);
-    let then = Wanted { overrides: BTreeMap::new(), propagate: false, ..wanted() };
+    let then = Wanted { overrides: BTreeMap::new(), propagate: Propagate::None, ..wanted() };
     assert_eq!(read.staleness(&then), []);
-    assert_eq!(read.staleness(&Wanted { propagate: true, ..then }), [Stale::Propagate { now: true }]);
+    let (recorded, now) = (Propagate::None, Propagate::Copies);
+    assert_eq!(read.staleness(&Wanted { propagate: now, ..then }), [Stale::Propagate { recorded, now }]);
+    // Then came yes and no; yes meant what is called `all` now.
+    for (written, meant) in [(json!(true), Propagate::All), (json!(false), Propagate::None)] {
+        json["propagate"] = written;
+        assert_eq!(Sidecar::parse(json.to_string().as_bytes()).unwrap().propagate, meant);
+    }
+    json["propagate"] = json!("some");
+    let error = Sidecar::parse(json.to_string().as_bytes()).unwrap_err();
+    let why = std::error::Error::source(&error).unwrap().to_string();
+    assert!(why.contains("want `none`, `copies` or `all`, and not: `some`"), "{why}");
 }
 
 #[test]

@@ -78,6 +78,8 @@ pub fn open_source(
 
 /// Opens a backend that gives the model's outputs. It chooses as [`open_source`] does, but runs the whole model or fails.
 ///
+/// TensorRT is run for tables only: [`Choice::TensorRt`] is taken as [`Choice::Auto`], and [`Opened::because`] says so.
+///
 /// # Errors
 /// As for [`open_source`].
 pub fn open_network(
@@ -85,7 +87,10 @@ pub fn open_network(
     choice: Choice,
     settings: &Settings,
 ) -> Result<Opened<Box<dyn Network>>, SourceError> {
-    let mut because = Vec::new();
+    let (choice, mut because) = match choice {
+        Choice::TensorRt => (Choice::Auto, vec!["TensorRT is run for tables only".to_owned()]),
+        other => (other, Vec::new()),
+    };
     let what = first(choice, &mut because, |choice| network(subject, choice, settings))?;
     Ok(Opened { what, because, left_out: Vec::new() })
 }
@@ -150,6 +155,10 @@ fn source(
             Box::new(CudaSource::open(subject, settings)?)
         }
         Choice::OnnxRuntime => Box::new(OrtSource::open(model, folder, activations, settings)?),
+        Choice::TensorRt => {
+            let reason = "TensorRT's calibrator gives a table, and no histograms".to_owned();
+            return Err(SourceError::Unsupported { node: None, reason });
+        }
         Choice::Rten | Choice::Auto => Box::new(RtenSource::new(prepare(subject)?, settings)),
     })
 }
@@ -166,7 +175,7 @@ fn network(
             Box::new(OrtNetwork::open(model, folder, settings, true)?)
         }
         Choice::OnnxRuntime => Box::new(OrtNetwork::open(model, folder, settings, false)?),
-        Choice::Rten | Choice::Auto => {
+        Choice::Rten | Choice::Auto | Choice::TensorRt => {
             let outputs = model.outputs().into_iter().map(|output| output.name).collect();
             Box::new(RtenNetwork::new(prepare(subject)?, outputs, settings)?)
         }

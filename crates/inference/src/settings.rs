@@ -19,6 +19,9 @@ pub enum Choice {
     OnnxRuntime,
     /// ONNX Runtime on NVIDIA GPUs.
     Cuda,
+    /// A TensorRT with calibrators of its own, which gives a table in place of histograms
+    /// ([`TensorRt`](crate::tensorrt::TensorRt)). Never taken unless asked for.
+    TensorRt,
 }
 
 /// What becomes of a batch in which an activation is not a number.

@@ -51,6 +51,11 @@ pub struct TensorRt {
 }
 
 impl TensorRt {
+    /// Whether TensorRT has a calibrator of this algorithm.
+    pub fn has(algorithm: Algorithm) -> bool {
+        class_of(algorithm).is_some()
+    }
+
     /// Loads TensorRT, to calibrate the model of an ONNX file on a GPU by its number.
     ///
     /// # Errors
@@ -62,14 +67,8 @@ impl TensorRt {
         onnx: &Path,
         algorithm: Algorithm,
     ) -> Result<Self, SourceError> {
-        let (class, quantile, cutoff) = match algorithm {
-            Algorithm::EntropyCalibration2 => (CalibratorClass::Entropy2, 1.0, 1.0),
-            Algorithm::EntropyCalibration => (CalibratorClass::Entropy, 1.0, 1.0),
-            Algorithm::MinMax => (CalibratorClass::MinMax, 1.0, 1.0),
-            Algorithm::Legacy(legacy) => {
-                (CalibratorClass::Legacy, legacy.quantile.get(), legacy.cutoff.get())
-            }
-            other => return Err(unsupported(format!("TensorRT has no calibrator for `{other}`"))),
+        let Some((class, quantile, cutoff)) = class_of(algorithm) else {
+            return Err(unsupported(format!("TensorRT has no calibrator for `{algorithm}`")));
         };
         let library = Library::open(search).map_err(load)?;
         if !matches!(library.version().family, Family::V8 | Family::V10) {
@@ -77,6 +76,19 @@ impl TensorRt {
         }
         let context = Context::primary(device).map_err(load)?;
         Ok(Self { library, context, onnx: onnx.to_owned(), class, quantile, cutoff })
+    }
+}
+
+/// TensorRT's calibrator of an algorithm, with quantile and cutoff.
+fn class_of(algorithm: Algorithm) -> Option<(CalibratorClass, f64, f64)> {
+    match algorithm {
+        Algorithm::EntropyCalibration2 => Some((CalibratorClass::Entropy2, 1.0, 1.0)),
+        Algorithm::EntropyCalibration => Some((CalibratorClass::Entropy, 1.0, 1.0)),
+        Algorithm::MinMax => Some((CalibratorClass::MinMax, 1.0, 1.0)),
+        Algorithm::Legacy(legacy) => {
+            Some((CalibratorClass::Legacy, legacy.quantile.get(), legacy.cutoff.get()))
+        }
+        _ => None,
     }
 }
 

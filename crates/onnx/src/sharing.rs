@@ -11,7 +11,7 @@
 //!   or what Gather picks follows the whole. TensorRT's descriptions say the former ("ranges propagate from output to
 //!   input through max-pool and concat", NVIDIA's MLPerf submission), and a table of 8.0 shows it: a skip connection,
 //!   what it is joined with and the result have one scale. Tables of 8.4, 10.3 and 10.10 show neither; there each part
-//!   has a scale of its own. So both are options, see [`Sharing`].
+//!   has a scale of its own. So neither is shared unless asked for, see [`Sharing`].
 //!
 //! Whatever else (Pad, Expand, Tile, AveragePool, Relu) has a scale of its own: no table or text says otherwise.
 //!
@@ -31,8 +31,8 @@ use serde::Serialize;
 use crate::model::Model;
 use crate::proto::{GraphProto, NodeProto};
 
-/// Which parts share the scale of the whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// Which parts share the scale of the whole: by default none, as in the tables of TensorRT 8.4 and later.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Sharing {
     /// Whether what Concat reads follows what it writes.
     pub concat: bool,
@@ -40,15 +40,9 @@ pub struct Sharing {
     pub slice: bool,
 }
 
-impl Default for Sharing {
-    fn default() -> Self {
-        Self { concat: true, slice: true }
-    }
-}
-
 impl Sharing {
-    /// What the tables of TensorRT 8.4 and later show: each part has a scale of its own.
-    pub const RECENT: Self = Self { concat: false, slice: false };
+    /// What concats read and what is picked from others share a scale too, as NVIDIA's text of 2019 has it.
+    pub const ALL: Self = Self { concat: true, slice: true };
 }
 
 /// Which activations share one scale.

@@ -42,7 +42,7 @@ fn exercise(bytes: Vec<u8>) {
 
 /// Everything that is only looked at, or changed for a calibration or an evaluation.
 fn evaluate(model: &Model) {
-    let shared = propagation(model, Sharing::default());
+    let shared = propagation(model, Sharing::ALL);
     let grouped = shared.groups.iter().map(|group| group.members.len()).sum::<usize>();
     assert_eq!(shared.leaders().len(), grouped, "an activation is in two groups");
     let _ = (demand(model, &|_| Some(0.1), &[]), obstacles(model), nonfinite_weights(model));

@@ -49,7 +49,7 @@ fn in_time(what: &str, proto: &ModelProto) -> ModelProto {
 /// Everything that is only looked at, or changed for an evaluation.
 fn analyse(what: &str, model: &Model) {
     let start = Instant::now();
-    propagation(model, Sharing::default()).leaders();
+    propagation(model, Sharing::ALL).leaders();
     demand(model, &|_| Some(0.5), &[]);
     let found = obstacles(model);
     let foreign: Vec<usize> = found.foreign.iter().map(|node| node.index).collect();

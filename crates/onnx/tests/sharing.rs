@@ -54,10 +54,10 @@ fn copies_of_the_same_values_share_the_scale_of_the_first() {
         "Unsqueeze",
     ] {
         let model = of(vec![node("Relu", &["x"], &["r"]), node(op, &["r"], &["y"])]);
-        assert_eq!(text(&propagation(&model, Sharing::default())), ["r < y"], "{op}");
+        assert_eq!(text(&propagation(&model, Sharing::ALL)), ["r < y"], "{op}");
     }
     let reshape = of(vec![node("Reshape", &["x", "shape"], &["y"])]);
-    assert_eq!(text(&propagation(&reshape, Sharing::RECENT)), ["x < y"], "a graph input leads too");
+    assert_eq!(text(&propagation(&reshape, Sharing::default())), ["x < y"], "a graph input leads too");
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn each_kind_of_node_shares_as_documented() {
         ),
     ];
     for (what, nodes, expected) in cases {
-        let found = propagation(&of(nodes), Sharing::default());
+        let found = propagation(&of(nodes), Sharing::ALL);
         assert_eq!(text(&found), expected, "{what}");
     }
 }
@@ -138,7 +138,7 @@ fn parts_have_scales_of_their_own_where_tensorrt_gives_them_some() {
         ]
     };
     for (sharing, expected) in [
-        (Sharing::RECENT, vec!["p < a", "c < y"]),
+        (Sharing::default(), vec!["p < a", "c < y"]),
         (Sharing { concat: true, slice: false }, vec!["c < a b p y"]),
         (Sharing { concat: false, slice: true }, vec!["x < a b p", "c < y"]),
     ] {
@@ -149,7 +149,7 @@ fn parts_have_scales_of_their_own_where_tensorrt_gives_them_some() {
 #[test]
 fn a_member_says_which_node_it_takes_its_scale_through() {
     let nodes = vec![node("MaxPool", &["x"], &["p"]), node("Concat", &["p", "x"], &["y"])];
-    let found = propagation(&of(nodes), Sharing::default());
+    let found = propagation(&of(nodes), Sharing::ALL);
     let ways: Vec<_> = (found.groups[0].members.iter())
         .map(|member| (member.name.as_str(), member.from.as_str(), member.node.as_str(), member.op.as_str()))
         .collect();
@@ -167,7 +167,7 @@ fn a_value_in_two_concats_follows_the_first_and_the_second_is_listed() {
         node("Concat", &["r", "part"], &["b"]),
         node("Concat", &["rest", "b"], &["y"]),
     ];
-    let found = propagation(&of(nodes), Sharing::default());
+    let found = propagation(&of(nodes), Sharing::ALL);
     assert_eq!(text(&found), ["a < x part", "y < r rest b"]);
     let conflict = |name: &str, follows: &str, instead_of: &str, node: &str, op: &str| Conflict {
         name: name.into(),
@@ -190,7 +190,7 @@ fn a_value_in_two_concats_follows_the_first_and_the_second_is_listed() {
 fn pools_and_concats_of_a_detector_share_as_in_its_description() {
     let Some(path) = shared("yolov5s.skeleton.onnx") else { return };
     let model = Model::load(path).unwrap();
-    let found = propagation(&model, Sharing::default());
+    let found = propagation(&model, Sharing::ALL);
     let group = |leader: &str| {
         let group = found.groups.iter().find(|group| group.leader == leader).unwrap();
         group.members.iter().map(|member| member.name.as_str()).collect::<Vec<_>>()
@@ -264,7 +264,7 @@ fn tables_of_tensorrt_10_give_copies_one_scale_and_parts_their_own() {
     let outputs = vec![value(&name("23/Concat_1"), &[])];
     let model = read(&model(17, graph(nodes.clone(), vec![], inputs, outputs)));
 
-    let shared = propagation(&model, Sharing::RECENT).groups;
+    let shared = propagation(&model, Sharing::default()).groups;
     assert_eq!(shared.iter().map(|group| group.members.len()).sum::<usize>(), 11);
     for group in shared {
         for member in group.members {
@@ -279,7 +279,7 @@ fn tables_of_tensorrt_10_give_copies_one_scale_and_parts_their_own() {
         }
     }
     // With parts as members too, not all would agree: that is what sets the recent tables apart.
-    let shared = propagation(&model, Sharing::default()).groups;
+    let shared = propagation(&model, Sharing::ALL).groups;
     let differ =
         shared.iter().flat_map(|group| group.members.iter().map(|member| (&member.name, &group.leader)));
     assert_eq!(differ.filter(|(member, leader)| table.get(*member) != table.get(*leader)).count(), 14);
@@ -293,7 +293,7 @@ fn a_table_of_tensorrt_8_0_gives_concats_and_what_they_join_one_scale() {
         let nodes = vec![node("Concat", &[up, skip], &[joined])];
         let inputs = vec![value(skip, &[1, 4]), value(up, &[1, 4])];
         let model = read(&model(17, graph(nodes, vec![], inputs, vec![value(joined, &[])])));
-        let shared = propagation(&model, Sharing::default()).groups;
+        let shared = propagation(&model, Sharing::ALL).groups;
         for name in shared.iter().flat_map(|group| group.members.iter().map(|member| &member.name)) {
             assert_eq!(table[name], table[joined], "{name}");
         }

@@ -59,7 +59,7 @@ impl Provenance {
             fact("Preprocessing".into(), text(&sidecar.preprocessing)),
             fact("Batch".into(), sidecar.batch.to_string()),
             fact("Parameters of the entropy search".into(), text(&sidecar.params)),
-            fact("Shared ranges".into(), if sidecar.propagate { "as in TensorRT" } else { "none" }.into()),
+            fact("Shared ranges".into(), sidecar.propagate.to_string()),
         ]);
         let settings: Vec<String> =
             sidecar.backend.settings.iter().map(|(key, value)| format!("{key} {value}")).collect();

@@ -4,8 +4,11 @@ use std::{collections::BTreeMap, fmt};
 
 use serde_json::Value;
 
-use super::{FORMAT, ModelSource, Sidecar};
+use super::{FORMAT, ModelSource, Propagate, Sidecar};
 use crate::{Algorithm, Digest, Mode};
+
+/// What a sidecar calls the backend whose own calibrator made the table.
+const BY_TENSORRT: &str = "tensorrt";
 
 /// What a table is wanted for.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,8 +31,10 @@ pub struct Wanted {
     pub params: Value,
     /// How values are counted.
     pub mode: Mode,
-    /// Whether tensors that only pass values on share a scale.
-    pub propagate: bool,
+    /// Which tensors share a scale with what they come from.
+    pub propagate: Propagate,
+    /// Whether TensorRT's own calibrator is to make the table, and not an algorithm from histograms.
+    pub by_tensorrt: bool,
     /// Tensors to keep in higher precision, by name, sorted.
     pub keep: Vec<String>,
 }
@@ -164,10 +169,19 @@ pub enum Stale {
         /// The mode now.
         now: Mode,
     },
-    /// Whether tensors that only pass values on share a scale changed.
+    /// Other tensors are to share a scale.
     Propagate {
-        /// Whether they are to.
-        now: bool,
+        /// What is recorded.
+        recorded: Propagate,
+        /// What is wanted now.
+        now: Propagate,
+    },
+    /// TensorRT's own calibrator made the table and is not to, or the other way round.
+    Calibrator {
+        /// What is recorded to have run the model.
+        recorded: String,
+        /// Whether TensorRT's own calibrator is to make it.
+        by_tensorrt: bool,
     },
     /// A parameter of the algorithm changed.
     Params {
@@ -233,7 +247,13 @@ impl fmt::Display for Stale {
                 write!(f, "the algorithm of `{tensor}` was {}, and is {}", shown(recorded), shown(now))
             }
             Self::Mode { recorded, now } => write!(f, "`histogram` was {recorded}, and is {now}"),
-            Self::Propagate { now } => write!(f, "`propagate` was {}, and is {now}", !now),
+            Self::Propagate { recorded, now } => write!(f, "`propagate` was {recorded}, and is {now}"),
+            Self::Calibrator { recorded, by_tensorrt: true } => {
+                write!(f, "`backend` was {recorded}, and is {BY_TENSORRT}, whose own calibrator decides")
+            }
+            Self::Calibrator { recorded, by_tensorrt: false } => {
+                write!(f, "`backend` was {recorded}, whose own calibrator decided, and is another")
+            }
             Self::Params { key, recorded, now } => {
                 write!(f, "the algorithm's `{key}` was {}, and is {}", Shown(recorded), Shown(now))
             }
@@ -272,7 +292,8 @@ fn dims(shape: &Option<Vec<u64>>) -> String {
 impl Sidecar {
     /// Every reason why the table does not fit what is wanted; none for an up-to-date one.
     ///
-    /// The batch size, the backend and the tool's version are recorded for people, and are no reasons.
+    /// The batch size, the tool's version and what ran the model are recorded for people, and are no reasons; but
+    /// whether TensorRT's own calibrator decided is one.
     pub fn staleness(&self, wanted: &Wanted) -> Vec<Stale> {
         let mut reasons = Vec::new();
         if self.format != FORMAT {
@@ -334,7 +355,11 @@ impl Sidecar {
             reasons.push(Stale::Mode { recorded: self.mode, now: wanted.mode });
         }
         if self.propagate != wanted.propagate {
-            reasons.push(Stale::Propagate { now: wanted.propagate });
+            reasons.push(Stale::Propagate { recorded: self.propagate, now: wanted.propagate });
+        }
+        if (self.backend.name == BY_TENSORRT) != wanted.by_tensorrt {
+            let (recorded, by_tensorrt) = (self.backend.name.clone(), wanted.by_tensorrt);
+            reasons.push(Stale::Calibrator { recorded, by_tensorrt });
         }
     }
 

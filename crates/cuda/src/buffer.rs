@@ -34,6 +34,11 @@ impl Buffer {
         self.len == 0
     }
 
+    /// What it belongs to.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
     /// The address on the GPU, for TensorRT; valid as long as `self`. The host must not read or write there.
     pub fn as_raw(&self) -> *mut c_void {
         self.address as *mut c_void

@@ -16,6 +16,7 @@ pub struct Context(Arc<Primary>);
 
 struct Primary {
     driver: &'static Driver,
+    ordinal: u32,
     device: CUdevice,
     handle: CUcontext,
 }
@@ -43,7 +44,7 @@ impl Context {
         let mut handle = std::ptr::null_mut();
         // SAFETY: `handle` is a valid place for one handle, and `device` came from the driver.
         unsafe { call!(driver.cuDevicePrimaryCtxRetain(&mut handle, device)) }?;
-        let context = Self(Arc::new(Primary { driver, device, handle }));
+        let context = Self(Arc::new(Primary { driver, ordinal, device, handle }));
         context.bind()?;
         Ok(context)
     }
@@ -54,6 +55,11 @@ impl Context {
         let driver = self.0.driver;
         // SAFETY: the context is retained until `self` is dropped.
         unsafe { call!(driver.cuCtxSetCurrent(self.0.handle)) }
+    }
+
+    /// The GPU's ordinal.
+    pub fn ordinal(&self) -> u32 {
+        self.0.ordinal
     }
 
     /// How much memory the GPU has and how much of it is free.
@@ -87,6 +93,6 @@ impl Drop for Primary {
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context").field("device", &self.0.device).finish_non_exhaustive()
+        f.debug_struct("Context").field("ordinal", &self.0.ordinal).finish_non_exhaustive()
     }
 }

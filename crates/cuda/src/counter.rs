@@ -1,38 +1,26 @@
 //! Histograms of tensors in the GPU's memory.
 
-use std::ffi::{CStr, c_void};
+use std::ffi::CStr;
+use std::sync::Arc;
 
 use crate::module::{Argument, Kernel, Module};
 use crate::share::share;
-use crate::{Buffer, Context, DriverError, Pinned, Stream};
+use crate::{Buffer, DriverError, Floats, Pinned, Stream};
 
 /// The number of bins over `[0, 2^e)`, as in the crate `trt-calib`.
 pub const FINE: usize = 1 << 14;
 /// Threads of a block, as in the source.
-const THREADS: u32 = 512;
+pub(crate) const THREADS: u32 = 512;
 /// The exponent of the range before the first finite value, as in `trt-calib`.
 const MIN_EXPONENT: i32 = -100;
 /// Bytes of `Segment`, `Seen` and `Totals` in the source.
 const RECORD: usize = 32;
 
-const PTX: &CStr =
+pub(crate) const PTX: &CStr =
     match CStr::from_bytes_with_nul(concat!(include_str!("../kernels/histogram.ptx"), "\0").as_bytes()) {
         Ok(text) => text,
         Err(_) => panic!("PTX is text"),
     };
-
-/// Values on the GPU, for a [`Counter`].
-#[derive(Debug, Clone, Copy)]
-pub struct Values {
-    /// Which of the counter's tensors they are of; in one batch each tensor has one entry at most.
-    pub tensor: usize,
-    /// The address of the first value, a multiple of its size.
-    pub address: *const c_void,
-    /// How many there are.
-    pub len: usize,
-    /// Whether they are 16-bit floats rather than 32-bit ones.
-    pub half: bool,
-}
 
 /// What was counted of a tensor: the parts of a histogram of `trt-calib`.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,6 +76,8 @@ fn seen(record: &[u8; RECORD]) -> Seen {
 }
 
 /// Histograms of many tensors, kept on one GPU and bit-equal to those of `trt-calib` on the CPU.
+///
+/// All its work goes into one stream, so that batches follow each other.
 #[derive(Debug)]
 pub struct Counter {
     tensors: usize,
@@ -104,14 +94,15 @@ pub struct Counter {
     /// The blocks' shares, and what is written there.
     work: Buffer,
     known: Vec<u8>,
-    context: Context,
+    stream: Arc<Stream>,
     /// Last, since the kernels are its.
     _module: Module,
 }
 
 impl Counter {
     /// Empty histograms of so many tensors. They take 192 KiB of the GPU's memory each.
-    pub fn new(context: &Context, tensors: usize, stream: &Stream) -> Result<Self, DriverError> {
+    pub fn new(stream: &Arc<Stream>, tensors: usize) -> Result<Self, DriverError> {
+        let context = stream.context();
         let module = Module::new(context, PTX)?;
         let count = module.kernel(c"count", THREADS, (FINE * size_of::<u32>()) as u32)?;
         let settle = module.kernel(c"settle", THREADS, 0)?;
@@ -125,10 +116,10 @@ impl Counter {
             seen: Buffer::new(context, tensors * RECORD + size_of::<u64>())?,
             work: Buffer::new(context, 0)?,
             known: Vec::new(),
-            context: context.clone(),
+            stream: Arc::clone(stream),
             _module: module,
         };
-        counter.clear(stream)?;
+        counter.clear()?;
         Ok(counter)
     }
 
@@ -139,14 +130,15 @@ impl Counter {
 
     /// A place for what the host is to learn of a batch.
     pub fn receipt(&self) -> Result<Receipt, DriverError> {
-        Ok(Receipt(Pinned::new(&self.context, self.tensors * RECORD)?))
+        Ok(Receipt(Pinned::new(self.stream.context(), self.tensors * RECORD)?))
     }
 
-    /// Puts forgetting all counts into a stream.
-    pub fn clear(&mut self, stream: &Stream) -> Result<(), DriverError> {
+    /// Puts forgetting all counts into the stream.
+    pub fn clear(&mut self) -> Result<(), DriverError> {
         if self.tensors == 0 {
             return Ok(());
         }
+        let stream = &self.stream;
         self.bins.fill_in(stream, 0)?;
         self.scratch.fill_in(stream, 0)?;
         let mut empty = [0; RECORD];
@@ -154,36 +146,38 @@ impl Counter {
         self.totals.write_in(stream, &empty.repeat(self.tensors))
     }
 
-    /// Puts counting a batch into a stream; nobody waits. Always the same stream: batches follow each other.
+    /// Puts counting a batch into the stream; nobody waits. `batch` has the floats of each tensor by its number, ascending.
     ///
-    /// With `refuse_nan` a batch with a NaN in any tensor leaves nothing behind. The values are only read, and must stay
-    /// until the stream has passed: where there is no memory of the GPU, the driver reports the failure later.
+    /// With `refuse_nan` a batch with a NaN in any tensor leaves nothing behind.
     ///
     /// # Errors
     /// [`DriverError::TooLong`], and what the driver reports of earlier work.
     ///
     /// # Panics
-    /// Where `values` names a tensor that the counter has not got.
+    /// Where `batch` names a tensor that the counter has not got, or names one twice; and where floats lie on another GPU or
+    /// belong to another stream.
     pub fn count(
         &mut self,
-        stream: &Stream,
-        values: &[Values],
+        batch: &[(usize, Floats<'_>)],
         refuse_nan: bool,
         receipt: &mut Receipt,
     ) -> Result<(), DriverError> {
-        if let Some(long) = values.iter().find(|values| u32::try_from(values.len).is_err()) {
+        if let Some((_, long)) = batch.iter().find(|(_, floats)| u32::try_from(floats.len).is_err()) {
             return Err(DriverError::TooLong { values: long.len });
         }
-        assert!(values.iter().all(|values| values.tensor < self.tensors), "a tensor of this counter");
+        assert!(batch.iter().all(|(tensor, _)| *tensor < self.tensors), "a tensor of this counter");
+        assert!(batch.is_sorted_by(|(one, _), (next, _)| one < next), "each tensor once");
+        assert!(batch.iter().all(|(_, floats)| floats.readable_in(&self.stream)), "floats of this stream");
         if self.tensors == 0 {
             return Ok(());
         }
-        let (work, blocks) = self.work(values);
+        let (work, blocks) = self.work(batch);
+        let stream = &self.stream;
         // Batch after batch, ONNX Runtime puts the activations of equal shapes into the same places.
         if work != self.known {
             self.known.clear();
             if work.len() > self.work.len() {
-                self.work = Buffer::new(&self.context, work.len().next_power_of_two())?;
+                self.work = Buffer::new(stream.context(), work.len().next_power_of_two())?;
             }
             self.work.write_in(stream, &work)?;
             self.known = work;
@@ -201,7 +195,8 @@ impl Counter {
                 [Address(segments), Address(first), totals, scratch, seen, Address(nan), Word(round)];
             // SAFETY: the module is beside the kernels, and the arguments are those of the source: buffers of ours with a
             // record or `FINE` counters for each tensor, and shares that name tensors that there are. They are freed
-            // only when the stream has passed. Foreign addresses are only read.
+            // only when the stream has passed, and written in this stream alone. What floats there are says `Floats`; they
+            // are only read.
             unsafe { self.count.launch(stream, [blocks as u32, 1, 1], [THREADS, 1], &mut arguments) }?;
             let mut arguments = [totals, bins, scratch, seen, Address(nan), Word(refuse), Word(round)];
             // SAFETY: as above.
@@ -211,10 +206,10 @@ impl Counter {
     }
 
     /// The shares in the form that the source has, and their number: for each block its first part, then all parts.
-    fn work(&self, values: &[Values]) -> (Vec<u8>, usize) {
-        let lens: Vec<usize> = values.iter().map(|values| values.len).collect();
+    fn work(&self, batch: &[(usize, Floats<'_>)]) -> (Vec<u8>, usize) {
+        let lens: Vec<usize> = batch.iter().map(|(_, floats)| floats.len).collect();
         let shares = share(&lens, self.count.resident() as usize);
-        let mut work = Vec::with_capacity(first_len(shares.len()) + RECORD * (values.len() + shares.len()));
+        let mut work = Vec::with_capacity(first_len(shares.len()) + RECORD * (batch.len() + shares.len()));
         let mut first = 0_u32;
         for parts in &shares {
             work.extend(first.to_ne_bytes());
@@ -223,8 +218,8 @@ impl Counter {
         work.extend(first.to_ne_bytes());
         work.resize(first_len(shares.len()), 0);
         for part in shares.iter().flatten() {
-            let Values { tensor, address, half, .. } = values[part.tensor];
-            work.extend((address.addr() as u64).to_ne_bytes());
+            let (tensor, Floats { address, half, .. }) = batch[part.tensor];
+            work.extend(address.to_ne_bytes());
             work.extend((part.start as u64).to_ne_bytes());
             for number in [part.len as u32, tensor as u32, u32::from(half), 0] {
                 work.extend(number.to_ne_bytes());
@@ -234,8 +229,8 @@ impl Counter {
     }
 
     /// Waits for the stream, and brings the counts of all batches to the host.
-    pub fn read(&self, stream: &Stream) -> Result<Vec<Counts>, DriverError> {
-        stream.synchronize()?;
+    pub fn read(&self) -> Result<Vec<Counts>, DriverError> {
+        self.stream.synchronize()?;
         let mut totals = vec![0; self.totals.len()];
         self.totals.read(&mut totals)?;
         let mut bins = vec![0; self.bins.len()];
@@ -285,45 +280,6 @@ fn word(record: &[u8; RECORD], at: usize) -> u32 {
 
 fn long(record: &[u8; RECORD], at: usize) -> u64 {
     u64::from_ne_bytes(std::array::from_fn(|byte| record[at + byte]))
-}
-
-/// The greatest magnitude of 32-bit floats, NaN left out: a reduction that reads everything once, which is as fast as
-/// counting can be.
-#[derive(Debug)]
-pub struct GreatestMagnitude {
-    kernel: Kernel,
-    result: Buffer,
-    _module: Module,
-}
-
-impl GreatestMagnitude {
-    /// Gets the kernel ready.
-    pub fn new(context: &Context) -> Result<Self, DriverError> {
-        let module = Module::new(context, PTX)?;
-        let kernel = module.kernel(c"greatest_magnitude", THREADS, 0)?;
-        Ok(Self { kernel, result: Buffer::new(context, size_of::<f32>())?, _module: module })
-    }
-
-    /// Puts the reduction of a buffer of floats, a whole number of 16 bytes, into a stream.
-    pub fn run(&mut self, stream: &Stream, values: &Buffer) -> Result<(), DriverError> {
-        self.result.fill_in(stream, 0)?;
-        let quads = (values.len() / 16) as u64;
-        let mut arguments = [
-            Argument::Address(values.address()),
-            Argument::Long(quads),
-            Argument::Address(self.result.address()),
-        ];
-        // SAFETY: the arguments are those of the source, and the buffers have what they say.
-        unsafe { self.kernel.launch(stream, [self.kernel.resident(), 1, 1], [THREADS, 1], &mut arguments) }
-    }
-
-    /// Waits for the stream and reads the result of the last reduction; 0 where there was none.
-    pub fn read(&self, stream: &Stream) -> Result<f32, DriverError> {
-        stream.synchronize()?;
-        let mut bytes = [0; size_of::<f32>()];
-        self.result.read(&mut bytes)?;
-        Ok(f32::from_ne_bytes(bytes))
-    }
 }
 
 #[cfg(test)]

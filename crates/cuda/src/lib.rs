@@ -15,11 +15,15 @@ mod counter;
 mod driver;
 mod error;
 #[cfg(feature = "kernels")]
+mod floats;
+#[cfg(feature = "kernels")]
 mod module;
 #[cfg(feature = "kernels")]
 mod pinned;
 #[cfg(feature = "kernels")]
 mod preprocessor;
+#[cfg(feature = "kernels")]
+mod reduction;
 #[cfg(feature = "kernels")]
 mod share;
 mod stream;
@@ -28,11 +32,15 @@ mod sys;
 pub use buffer::Buffer;
 pub use context::{Context, Memory};
 #[cfg(feature = "kernels")]
-pub use counter::{Counter, Counts, FINE, GreatestMagnitude, Receipt, Seen, Values};
+pub use counter::{Counter, Counts, FINE, Receipt, Seen};
 pub use driver::{Device, device, device_at};
 pub use error::DriverError;
+#[cfg(feature = "kernels")]
+pub use floats::Floats;
 #[cfg(feature = "kernels")]
 pub use pinned::Pinned;
 #[cfg(feature = "kernels")]
 pub use preprocessor::{Canvas, Placed, Preprocessor, Tap, Taps, Upload};
+#[cfg(feature = "kernels")]
+pub use reduction::GreatestMagnitude;
 pub use stream::{Event, Stream, synchronize};

@@ -168,6 +168,8 @@ impl Preprocessor {
             taps(picture.columns) + taps(picture.rows) + picture.pixels.len().next_multiple_of(TAP)
         };
         let len = pictures.len() * PICTURE + pictures.iter().map(bytes_of).sum::<usize>();
+        // Until all of it is there, there are none.
+        upload.pictures = 0;
         // Nobody reads the last pictures any more, so that they can be replaced.
         upload.read.synchronize()?;
         if len > upload.host.len() {
@@ -210,16 +212,17 @@ impl Preprocessor {
                 place.copy_from_slice(&value.to_ne_bytes());
             }
         }
-        upload.pictures = pictures.len();
         upload.host.send(len, &mut upload.device, stream)?;
-        upload.copied.record(stream)
+        upload.copied.record(stream)?;
+        upload.pictures = pictures.len();
+        Ok(())
     }
 
-    /// Puts preprocessing of what was loaded into a stream; the images lie in `out`, one after the other.
+    /// Puts preprocessing of what was loaded, once, into a stream; the images lie in `out`, one after the other.
     ///
     /// # Errors
     /// [`DriverError::Length`] where `out` is too small.
-    pub fn run(&self, upload: &Upload, stream: &Stream, out: &mut Buffer) -> Result<(), DriverError> {
+    pub fn run(&self, upload: &mut Upload, stream: &Stream, out: &mut Buffer) -> Result<(), DriverError> {
         let needed = upload.pictures * self.image_len();
         if out.len() < needed {
             return Err(DriverError::Length { device: out.len(), host: needed });
@@ -238,10 +241,16 @@ impl Preprocessor {
             Word(pad.into()),
         ];
         let blocks = [width.div_ceil(BLOCK[0]), height.div_ceil(BLOCK[1]), upload.pictures as u32];
+        // Two streams could read them otherwise, and `load` would wait for one.
+        upload.pictures = 0;
         // SAFETY: the module is beside the kernel, the arguments are those of the source, `out` has room, and `load` has
-        // checked that what the descriptions name lies in the upload. All of it is freed only when the stream has passed.
+        // checked that what the descriptions name lies in the upload. It replaces them only after this. All memory is freed
+        // only when the stream has passed.
         unsafe { self.kernel.launch(stream, blocks, BLOCK, &mut arguments) }?;
-        upload.read.record(stream)
+        upload.read.record(stream).inspect_err(|_| {
+            // Without the event, only the whole stream tells.
+            let _ = stream.synchronize();
+        })
     }
 }
 

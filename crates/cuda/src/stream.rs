@@ -47,8 +47,7 @@ impl Stream {
     }
 
     /// What it belongs to.
-    #[cfg(feature = "kernels")]
-    pub(crate) fn context(&self) -> &Context {
+    pub fn context(&self) -> &Context {
         &self.context
     }
 

@@ -1,13 +1,13 @@
 //! Tensors that stay in the GPU's memory.
 
-use std::ffi::{CString, c_void};
+use std::ffi::CString;
 use std::ptr::{self, NonNull};
 use std::slice;
 
 use ort::AsPointer as _;
 use ort::memory::MemoryInfo;
 use ort::sys::{OrtIoBinding, OrtSession, OrtValue};
-use trt_cuda::Buffer;
+use trt_cuda::{Buffer, Floats, Stream};
 
 use crate::value::{Borrowed, Value, check, fits, wrong};
 use crate::{Element, Feed, OrtError};
@@ -57,9 +57,49 @@ pub struct BoundOutput<'a> {
     pub element: Element,
     /// Its dimensions; empty for a scalar.
     pub shape: Vec<usize>,
-    /// Where its elements start, aligned to 256 bytes; valid until the closure that was given it returns. The host must
-    /// not read or write there.
-    pub pointer: *mut c_void,
+    /// Its elements, if they are floats of 32 or 16 bits and the session has a stream of the caller's: for work that is put
+    /// into that stream before the closure that was given the output returns.
+    pub floats: Option<Floats<'a>>,
+}
+
+impl<'a> BoundOutput<'a> {
+    /// What a run has put into `value`; the session does all its work in `stream`, if that is the caller's.
+    ///
+    /// # Errors
+    /// What the value is, where it is no tensor.
+    ///
+    /// # Safety
+    /// The value was bound to the stream's GPU, and its memory goes back to the session no sooner than `'a` ends.
+    pub(crate) unsafe fn new(
+        name: &'a str,
+        value: &'a Value,
+        stream: Option<&'a Stream>,
+    ) -> Result<Self, String> {
+        let (element, shape) = value.describe()?;
+        let half = match element {
+            Element::F32 => Some(false),
+            Element::F16 => Some(true),
+            _ => None,
+        };
+        let floats = match (half, stream) {
+            (Some(half), Some(stream)) => {
+                let address = value.address().map_err(|error| error.message().to_owned())?;
+                // SAFETY: ONNX Runtime aligns tensors, and this one has as many elements of that size as its shape says. Until
+                // `'a` ends it is ours, as the caller promises; then the session has it, which works in this stream.
+                Some(unsafe { Floats::from_raw(stream, address, shape.iter().product(), half) })
+            }
+            _ => None,
+        };
+        Ok(Self { name, element, shape, floats })
+    }
+}
+
+/// Where tensors may lie.
+pub(crate) struct Places<'a> {
+    pub host: &'a MemoryInfo<'static>,
+    pub gpu: &'a MemoryInfo<'static>,
+    /// The ordinal of that GPU.
+    pub device: u32,
 }
 
 /// What a run reads and where it writes.
@@ -71,7 +111,7 @@ pub(crate) struct Binding<'a> {
 }
 
 impl<'a> Binding<'a> {
-    /// Binds inputs, and outputs by name to the memory `gpu`.
+    /// Binds inputs, and outputs by name to the GPU.
     ///
     /// # Safety
     /// `session` is live, and stays so until the binding is dropped.
@@ -79,7 +119,7 @@ impl<'a> Binding<'a> {
         session: *const OrtSession,
         feeds: &[BoundFeed<'a>],
         outputs: impl Iterator<Item = &'a CString>,
-        (host, gpu): (&MemoryInfo<'_>, &MemoryInfo<'_>),
+        places: &Places<'_>,
         refused: impl Fn(ort::Error) -> OrtError,
     ) -> Result<Self, OrtError> {
         let api = ort::api();
@@ -89,7 +129,7 @@ impl<'a> Binding<'a> {
         let handle = NonNull::new(handle).ok_or_else(|| refused(ort::Error::new("no binding was made")))?;
         let mut binding = Self { handle, _host: Vec::new(), _device: Vec::new() };
         for feed in feeds {
-            binding.feed(feed, host, gpu, &refused)?;
+            binding.feed(feed, places, &refused)?;
         }
         // Copies of host memory are on their way, in a stream of ONNX Runtime's.
         if feeds.iter().any(|feed| matches!(feed, BoundFeed::Host(_))) {
@@ -98,7 +138,7 @@ impl<'a> Binding<'a> {
         }
         for name in outputs {
             // SAFETY: binding, name and memory are live.
-            check(unsafe { (api.BindOutputToDevice)(handle.as_ptr(), name.as_ptr(), gpu.ptr()) })
+            check(unsafe { (api.BindOutputToDevice)(handle.as_ptr(), name.as_ptr(), places.gpu.ptr()) })
                 .map_err(&refused)?;
         }
         Ok(binding)
@@ -107,26 +147,31 @@ impl<'a> Binding<'a> {
     fn feed(
         &mut self,
         feed: &BoundFeed<'a>,
-        host: &MemoryInfo<'_>,
-        gpu: &MemoryInfo<'_>,
+        places: &Places<'_>,
         refused: impl Fn(ort::Error) -> OrtError,
     ) -> Result<(), OrtError> {
         let value = match *feed {
             BoundFeed::Host(feed) => {
-                let value = Value::of_feed(&feed, host)?;
+                let value = Value::of_feed(&feed, places.host)?;
                 let raw = value.as_ptr();
                 self._host.push(value);
                 raw
             }
             BoundFeed::Device { name, element, shape, buffer } => {
+                let own = buffer.context().ordinal();
+                if own != places.device {
+                    let reason = format!("it lies on GPU {own}, and the session is on GPU {}", places.device);
+                    return Err(wrong(name, &reason));
+                }
                 let size = element.bytes().ok_or_else(|| wrong(name, "its type has no known size"))?;
                 let len = buffer.len() / size;
                 let needed = shape.iter().try_fold(1_usize, |product, &side| product.checked_mul(side));
                 let needed = needed.filter(|&needed| needed <= len);
                 fits(name, shape, needed.unwrap_or(len))?;
                 let bytes = needed.unwrap_or(0) * size;
-                // SAFETY: the buffer lies on the session's GPU, has at least so many bytes, and outlives the binding.
-                let value = unsafe { Value::over(gpu, (buffer.as_raw(), bytes), shape, element) };
+                // SAFETY: the buffer lies on the session's GPU, has at least so many bytes, and outlives the binding; it is freed only
+                // when all work on the GPU that may read it has passed.
+                let value = unsafe { Value::over(places.gpu, (buffer.as_raw(), bytes), shape, element) };
                 let value = value.map_err(&refused)?;
                 let raw = value.as_ptr();
                 self._device.push(value);

@@ -64,8 +64,8 @@ pub enum OrtError {
         /// The loader's words.
         reason: String,
     },
-    /// There is no GPU, or no driver.
-    #[error("there is no GPU for ONNX Runtime")]
+    /// There is no GPU or no driver, or the driver refuses something.
+    #[error("ONNX Runtime cannot use the GPU")]
     Driver(#[from] DriverError),
     /// The session could not be made with the GPU.
     #[error("the CUDA provider of ONNX Runtime does not start: {reason}")]

@@ -15,7 +15,7 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{Outlet, ValueType};
 use trt_cuda::Stream;
 
-use crate::bound::Binding;
+use crate::bound::{Binding, Places};
 use crate::value::{Borrowed, Value, check, suits, wrong};
 use crate::{BoundFeed, BoundOutput, Element, Feed, Kind, OrtError, Output, Runtime, error};
 
@@ -110,11 +110,12 @@ pub struct Session {
     /// External data, which ONNX Runtime may still read.
     _external: Vec<Mmap>,
     /// Used by the session, so dropped after it.
-    _stream: Option<Arc<Stream>>,
+    stream: Option<Arc<Stream>>,
 }
 
 struct Gpu {
     memory: MemoryInfo<'static>,
+    device: u32,
     run: RunOptions,
 }
 
@@ -135,8 +136,14 @@ impl Session {
         model: ModelSource<'_>,
         options: &Options,
     ) -> Result<Self, OrtError> {
-        if let Device::Cuda(_) = options.device {
+        if let Device::Cuda(cuda) = &options.device {
             runtime.cuda()?;
+            let own = cuda.stream.as_ref().map(|stream| stream.context().ordinal());
+            if let Some(own) = own.filter(|own| *own != cuda.device) {
+                let reason =
+                    format!("its stream is one of GPU {own}, and the session is to be on: {}", cuda.device);
+                return Err(OrtError::CudaProvider { reason });
+            }
         }
         let messages = Arc::new(Mutex::new(Vec::new()));
         let mut builder = builder(runtime, options, &messages)?;
@@ -166,12 +173,13 @@ impl Session {
         let (gpu, stream) = match &options.device {
             Device::Cpu { .. } => (None, None),
             Device::Cuda(cuda) => {
+                let device = cuda.device;
                 let mut run = RunOptions::new().map_err(error::of_load)?;
                 if cuda.stream.is_some() {
                     run.disable_device_sync().map_err(error::of_load)?;
                 }
-                let memory = memory(AllocationDevice::CUDA, cuda.device as i32)?;
-                (Some(Mutex::new(Gpu { memory, run })), cuda.stream.clone())
+                let memory = memory(AllocationDevice::CUDA, device as i32)?;
+                (Some(Mutex::new(Gpu { memory, device, run })), cuda.stream.clone())
             }
         };
         let ports = |outlets: &[Outlet]| outlets.iter().map(port).collect::<Vec<_>>();
@@ -186,7 +194,7 @@ impl Session {
             messages,
             session,
             _external: external,
-            _stream: stream,
+            stream,
         })
     }
 
@@ -259,9 +267,9 @@ impl Session {
     /// Runs the model on its GPU and shows where the outputs at the positions `wanted` lie in its memory.
     ///
     /// With a stream of the caller's ([`Cuda::stream`]) nobody waits: inputs may be written and outputs read by work in
-    /// that stream, which is put there before the call and within `visit`. Without one, the GPU has finished when
-    /// `visit` is called. When it returns the memory goes back to ONNX Runtime, whose next use of it is in the same
-    /// stream: work that `visit` has put there may still read it, work elsewhere must be done.
+    /// that stream, which is put there before the call and within `visit`. When that returns the memory goes back to ONNX
+    /// Runtime, whose next use of it is in the same stream. Without one, the GPU has finished when `visit` is called, and
+    /// there is nothing to be read: [`BoundOutput::floats`] is empty.
     ///
     /// # Errors
     /// As for [`Session::run`]; [`OrtError::Run`] also for a session on the CPU and for an output that is no tensor.
@@ -276,9 +284,9 @@ impl Session {
         self.check(feeds.iter().map(|feed| (feed.name(), feed.element())))?;
         let gpu = gpu.lock().unwrap_or_else(PoisonError::into_inner);
         let names = wanted.iter().map(|&at| &self.output_names[at]);
-        let memory = (&self.host, &gpu.memory);
+        let places = Places { host: &self.host, gpu: &gpu.memory, device: gpu.device };
         // SAFETY: the session lives as long as `self`.
-        let binding = unsafe { Binding::new(self.session.ptr(), feeds, names, memory, error::of_run) }?;
+        let binding = unsafe { Binding::new(self.session.ptr(), feeds, names, &places, error::of_run) }?;
         // SAFETY: session, options and binding are live.
         check(unsafe {
             (ort::api().RunWithBinding)(self.session.ptr().cast_mut(), gpu.run.ptr(), binding.as_ptr())
@@ -290,9 +298,9 @@ impl Session {
         }
         let shown = wanted.iter().zip(&values).map(|(&at, value)| {
             let name = self.outputs[at].name.as_str();
-            let (element, shape) =
-                value.describe().map_err(|what| refused(&format!("output `{name}` is {what}")))?;
-            Ok(BoundOutput { name, element, shape, pointer: value.address().map_err(error::of_run)? })
+            // SAFETY: bound to this GPU, and released below, when `visit` has returned: its outputs cannot leave it.
+            let shown = unsafe { BoundOutput::new(name, value, self.stream.as_deref()) };
+            shown.map_err(|what| refused(&format!("output `{name}` is {what}")))
         });
         let shown: Vec<BoundOutput<'_>> = shown.collect::<Result<_, OrtError>>()?;
         Ok(visit(&shown))

@@ -1,5 +1,7 @@
 //! What a GPU must do for us, with the driver that the loader finds.
 
+use std::sync::Arc;
+
 use trt_cuda::{Buffer, Context, DriverError, Event, Stream, device};
 
 const LEN: usize = 16 << 20;
@@ -29,7 +31,7 @@ fn round_trip() -> Result<String, DriverError> {
     let missing = Context::primary(1000).expect_err("nobody has a thousand GPUs");
     assert!(matches!(missing, DriverError::NoSuchDevice { ordinal: 1000, count: 1.. }), "{missing}");
     let before = context.memory()?;
-    let stream = Stream::new(&context)?;
+    let stream = Arc::new(Stream::new(&context)?);
     let (start, end) = (Event::new(&context)?, Event::new(&context)?);
     let mut buffer = Buffer::new(&context, LEN)?;
     let mut empty = Buffer::new(&context, 0)?;
@@ -71,23 +73,36 @@ fn round_trip() -> Result<String, DriverError> {
 /// Counts two batches, preprocesses a picture and reduces a buffer. What comes of it is for `cuda_bench --check` to judge,
 /// where there is a GPU: kernels of the stub do nothing.
 #[cfg(feature = "kernels")]
-fn kernels(context: &Context, stream: &Stream) -> Result<(), DriverError> {
-    use trt_cuda::{Canvas, Counter, GreatestMagnitude, Placed, Preprocessor, Tap, Taps, Upload, Values};
+fn kernels(context: &Context, stream: &Arc<Stream>) -> Result<(), DriverError> {
+    use trt_cuda::{Canvas, Counter, Floats, GreatestMagnitude, Placed, Preprocessor, Tap, Taps, Upload};
 
     let mut values = Buffer::new(context, 4096)?;
     values.fill_in(stream, 0)?;
-    let mut counter = Counter::new(context, 2, stream)?;
+    let mut counter = Counter::new(stream, 2)?;
     let mut receipt = counter.receipt()?;
     for _ in 0..2 {
-        let values = [Values { tensor: 1, address: values.as_raw(), len: 1024, half: false }];
-        counter.count(stream, &values, true, &mut receipt)?;
+        counter.count(&[(1, Floats::of(&values, 0, 1024, false)?)], true, &mut receipt)?;
     }
     assert_eq!(receipt.wait()?.len(), 2);
-    let counts = counter.read(stream)?;
+    let counts = counter.read()?;
     assert!(counts.len() == 2 && counts[0].bins.is_empty() && counts[0].max == f32::NEG_INFINITY);
-    let long = [Values { tensor: 0, address: values.as_raw(), len: 1 << 32, half: true }];
-    let refused = counter.count(stream, &long, true, &mut receipt);
+    for (skipped, len, half) in [(1, 1024, false), (1, 2048, true), (usize::MAX, 2, true)] {
+        let outside = Floats::of(&values, skipped, len, half);
+        assert!(matches!(outside, Err(DriverError::Length { device: 4096, .. })), "{outside:?}");
+    }
+    assert_eq!(Floats::of(&values, 1, 2047, true)?.bytes(), 4094);
+    // SAFETY: it is refused for its length, and nobody reads it.
+    let long = unsafe { Floats::from_raw(stream, values.as_raw(), 1 << 32, true) };
+    let refused = counter.count(&[(0, long)], true, &mut receipt);
     assert_eq!(refused, Err(DriverError::TooLong { values: 1 << 32 }));
+    let other = Stream::new(context)?;
+    // SAFETY: the buffer has so many, and is freed last.
+    let elsewhere = unsafe { Floats::from_raw(&other, values.as_raw(), 4, false) };
+    let one = Floats::of(&values, 0, 4, false)?;
+    for wrong in [&[(0, elsewhere)][..], &[(2, one)], &[(1, one), (1, one)]] {
+        let count = std::panic::AssertUnwindSafe(|| counter.count(wrong, true, &mut receipt));
+        assert!(std::panic::catch_unwind(count).is_err(), "{wrong:?}");
+    }
 
     let mut reduction = GreatestMagnitude::new(context)?;
     reduction.run(stream, &values)?;
@@ -105,8 +120,8 @@ fn kernels(context: &Context, stream: &Stream) -> Result<(), DriverError> {
     let mut upload = Upload::new(context)?;
     preprocessor.load(&mut upload, &[placed], stream)?;
     let mut out = Buffer::new(context, preprocessor.image_len())?;
-    preprocessor.run(&upload, stream, &mut out)?;
-    let short = preprocessor.run(&upload, stream, &mut Buffer::new(context, 4)?);
+    let short = preprocessor.run(&mut upload, stream, &mut Buffer::new(context, 4)?);
     assert_eq!(short, Err(DriverError::Length { device: 4, host: 24 }));
+    preprocessor.run(&mut upload, stream, &mut out)?;
     stream.synchronize()
 }

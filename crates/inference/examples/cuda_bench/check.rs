@@ -1,9 +1,11 @@
 //! What the GPU counts and preprocesses, against the CPU.
 
+use std::sync::Arc;
+
 use half::f16;
 use serde_json::{Value, json};
 use trt_calib::Histogram;
-use trt_cuda::{Buffer, Context, Counter, GreatestMagnitude, Preprocessor, Stream, Upload, Values};
+use trt_cuda::{Buffer, Context, Counter, Floats, GreatestMagnitude, Preprocessor, Stream, Upload};
 use trt_imaging::{Channels, Layout, Picture, Pipeline, Resize, Size};
 use trt_inference::cuda::Plans;
 
@@ -52,11 +54,10 @@ fn data(random: &mut Random, len: usize) -> Vec<f32> {
 fn compare(
     what: &str,
     counter: &Counter,
-    stream: &Stream,
     expected: &[Histogram],
     differences: &mut Vec<String>,
 ) -> Result<(), Failure> {
-    for (tensor, (found, expected)) in counter.read(stream)?.into_iter().zip(expected).enumerate() {
+    for (tensor, (found, expected)) in counter.read()?.into_iter().zip(expected).enumerate() {
         let mut parts = expected.clone().into_parts();
         if expected.count() == 0 {
             // Bins without a count are as good as none.
@@ -84,9 +85,9 @@ fn compare(
 fn histograms(seed: u64, differences: &mut Vec<String>) -> Result<usize, Failure> {
     let mut random = Random::new(seed + 1);
     let context = Context::primary(0)?;
-    let stream = Stream::new(&context)?;
+    let stream = Arc::new(Stream::new(&context)?);
     let tensors = 1 + random.below(40);
-    let mut counter = Counter::new(&context, tensors, &stream)?;
+    let mut counter = Counter::new(&stream, tensors)?;
     let mut receipt = counter.receipt()?;
     let mut expected = vec![Histogram::new(); tensors];
     let mut counted = 0;
@@ -107,31 +108,25 @@ fn histograms(seed: u64, differences: &mut Vec<String>) -> Result<usize, Failure
             if half {
                 values = values.iter().map(|value| f16::from_f32(*value).to_f32()).collect();
             }
-            let offset = random.below(7);
+            let skipped = random.below(7);
             let bytes: Vec<u8> = match half {
                 true => values.iter().flat_map(|value| f16::from_f32(*value).to_ne_bytes()).collect(),
                 false => values.iter().flat_map(|value| value.to_ne_bytes()).collect(),
             };
-            let offset = offset * if half { 2 } else { 4 };
+            let offset = skipped * if half { 2 } else { 4 };
             let mut buffer = Buffer::new(&context, offset + bytes.len())?;
             buffer.write(&[&vec![0xFF; offset][..], &bytes].concat())?;
             expected[tensor].add(&values);
             nan[tensor] = values.iter().filter(|value| value.is_nan()).count() as u64;
             counted += len;
             let first_nan = values.iter().position(|value| value.is_nan());
-            kept.push((buffer, offset, len, half, first_nan));
+            kept.push((buffer, skipped, len, half, first_nan));
         }
-        let values: Vec<Values> = kept
-            .iter()
-            .enumerate()
-            .map(|(tensor, (buffer, offset, len, half, _))| Values {
-                tensor,
-                address: buffer.as_raw().wrapping_byte_add(*offset),
-                len: *len,
-                half: *half,
-            })
-            .collect();
-        counter.count(&stream, &values, false, &mut receipt)?;
+        let mut values = Vec::new();
+        for (tensor, (buffer, skipped, len, half, _)) in kept.iter().enumerate() {
+            values.push((tensor, Floats::of(buffer, *skipped, *len, *half)?));
+        }
+        counter.count(&values, false, &mut receipt)?;
         for (tensor, seen) in receipt.wait()?.iter().enumerate() {
             let first = kept[tensor].4.map(|at| at as u32);
             if seen.nan != nan[tensor] || seen.first_nan != first {
@@ -139,7 +134,7 @@ fn histograms(seed: u64, differences: &mut Vec<String>) -> Result<usize, Failure
                     .push(format!("seed {seed}, batch {batch}, tensor {tensor}: {seen:?}, first {first:?}"));
             }
         }
-        compare(&format!("seed {seed}, batch {batch}"), &counter, &stream, &expected, differences)?;
+        compare(&format!("seed {seed}, batch {batch}"), &counter, &expected, differences)?;
     }
     Ok(counted)
 }
@@ -147,20 +142,19 @@ fn histograms(seed: u64, differences: &mut Vec<String>) -> Result<usize, Failure
 /// A tensor that keeps every block busy, of each kind that is measured.
 fn long(differences: &mut Vec<String>) -> Result<(), Failure> {
     let context = Context::primary(0)?;
-    let stream = Stream::new(&context)?;
+    let stream = Arc::new(Stream::new(&context)?);
     for (name, values) in crate::kernels::kinds(20_000_003) {
         let mut buffer = Buffer::new(&context, values.len() * 4)?;
         buffer.write(&crate::kernels::bytes(&values))?;
-        let mut counter = Counter::new(&context, 1, &stream)?;
+        let mut counter = Counter::new(&stream, 1)?;
         let mut receipt = counter.receipt()?;
         let mut expected = Histogram::new();
         for _ in 0..3 {
             expected.add(&values);
-            let values = [Values { tensor: 0, address: buffer.as_raw(), len: values.len(), half: false }];
-            counter.count(&stream, &values, true, &mut receipt)?;
+            counter.count(&[(0, Floats::of(&buffer, 0, values.len(), false)?)], true, &mut receipt)?;
         }
         receipt.wait()?;
-        compare(name, &counter, &stream, &[expected], differences)?;
+        compare(name, &counter, &[expected], differences)?;
     }
     Ok(())
 }
@@ -168,9 +162,9 @@ fn long(differences: &mut Vec<String>) -> Result<(), Failure> {
 /// A batch with a NaN leaves nothing behind.
 fn refused(differences: &mut Vec<String>) -> Result<(), Failure> {
     let context = Context::primary(0)?;
-    let stream = Stream::new(&context)?;
+    let stream = Arc::new(Stream::new(&context)?);
     let mut random = Random::new(99);
-    let mut counter = Counter::new(&context, 2, &stream)?;
+    let mut counter = Counter::new(&stream, 2)?;
     let mut receipt = counter.receipt()?;
     let mut expected = vec![Histogram::new(); 2];
     for batch in 0..6 {
@@ -189,22 +183,16 @@ fn refused(differences: &mut Vec<String>) -> Result<(), Failure> {
             buffer.write(&crate::kernels::bytes(&values))?;
             kept.push((buffer, len));
         }
-        let values: Vec<Values> = kept
-            .iter()
-            .enumerate()
-            .map(|(tensor, (buffer, len))| Values {
-                tensor,
-                address: buffer.as_raw(),
-                len: *len,
-                half: false,
-            })
-            .collect();
-        counter.count(&stream, &values, true, &mut receipt)?;
+        let mut values = Vec::new();
+        for (tensor, (buffer, len)) in kept.iter().enumerate() {
+            values.push((tensor, Floats::of(buffer, 0, *len, false)?));
+        }
+        counter.count(&values, true, &mut receipt)?;
         let nan = receipt.wait()?[0].nan;
         if nan != u64::from(bad) {
             differences.push(format!("refused, batch {batch}: {nan} NaN"));
         }
-        compare(&format!("refused, batch {batch}"), &counter, &stream, &expected, differences)?;
+        compare(&format!("refused, batch {batch}"), &counter, &expected, differences)?;
     }
     Ok(())
 }
@@ -267,7 +255,7 @@ fn pictures(differences: &mut Vec<String>) -> Result<usize, Failure> {
             let placed: Vec<_> =
                 kept.iter().zip(&pictures).map(|(plan, picture)| plan.place(picture)).collect();
             preprocessor.load(&mut upload, &placed, &copies)?;
-            preprocessor.run(&upload, &stream, &mut out)?;
+            preprocessor.run(&mut upload, &stream, &mut out)?;
             stream.synchronize()?;
             let mut found = vec![0; out.len()];
             out.read(&mut found)?;

@@ -1,9 +1,10 @@
 //! How fast the kernels read.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use trt_cuda::{Buffer, Context, Counter, Event, GreatestMagnitude, Receipt, Stream, Values};
+use trt_cuda::{Buffer, Context, Counter, Event, Floats, GreatestMagnitude, Receipt, Stream};
 
 use crate::{Failure, Random};
 
@@ -67,7 +68,7 @@ fn receipts(counter: &Counter) -> Result<Vec<Receipt>, Failure> {
 
 pub fn run() -> Result<Value, Failure> {
     let context = Context::primary(0)?;
-    let stream = Stream::new(&context)?;
+    let stream = Arc::new(Stream::new(&context)?);
     let begin = Instant::now();
     let mut reduction = GreatestMagnitude::new(&context)?;
     let load = begin.elapsed().as_secs_f64();
@@ -81,12 +82,11 @@ pub fn run() -> Result<Value, Failure> {
             let mut buffer = Buffer::new(&context, whole.len())?;
             buffer.write(&whole)?;
             let read = time(&stream, &context, |_| Ok(reduction.run(&stream, &buffer)?))?;
-            let mut counter = Counter::new(&context, 1, &stream)?;
+            let mut counter = Counter::new(&stream, 1)?;
             let mut receipts = receipts(&counter)?;
-            let values = [Values { tensor: 0, address: buffer.as_raw(), len: whole.len() / 4, half: false }];
-            let count = time(&stream, &context, |turn| {
-                Ok(counter.count(&stream, &values, true, &mut receipts[turn])?)
-            })?;
+            let values = [(0, Floats::of(&buffer, 0, whole.len() / 4, false)?)];
+            let count =
+                time(&stream, &context, |turn| Ok(counter.count(&values, true, &mut receipts[turn])?))?;
             let rate = |seconds: f64| whole.len() as f64 / seconds / 1e9;
             result[kind][format!("{mib} MiB")] =
                 json!({ "read_gb_s": rate(read), "count_gb_s": rate(count), "ratio": read / count });
@@ -99,7 +99,7 @@ pub fn run() -> Result<Value, Failure> {
 }
 
 /// A batch like that of a detector: 370 tensors of very different sizes, 3 GB together.
-fn many(context: &Context, stream: &Stream) -> Result<Value, Failure> {
+fn many(context: &Context, stream: &Arc<Stream>) -> Result<Value, Failure> {
     let mut random = Random::new(3);
     let lens: Vec<usize> = (0..370)
         .map(|at| match at % 10 {
@@ -114,19 +114,18 @@ fn many(context: &Context, stream: &Stream) -> Result<Value, Failure> {
     let mut buffer = Buffer::new(context, (4 * total).next_multiple_of(pattern.len()))?;
     buffer.write(&pattern.repeat(buffer.len() / pattern.len()))?;
     let mut start = 0;
-    let values: Vec<Values> = lens
+    let values: Vec<(usize, Floats<'_>)> = lens
         .iter()
         .enumerate()
         .map(|(tensor, &len)| {
-            let address = buffer.as_raw().wrapping_byte_add(4 * start);
+            let floats = Floats::of(&buffer, start, len, false)?;
             start += len;
-            Values { tensor, address, len, half: false }
+            Ok((tensor, floats))
         })
-        .collect();
-    let mut counter = Counter::new(context, lens.len(), stream)?;
+        .collect::<Result<_, Failure>>()?;
+    let mut counter = Counter::new(stream, lens.len())?;
     let mut receipts = receipts(&counter)?;
-    let count =
-        time(stream, context, |turn| Ok(counter.count(stream, &values, true, &mut receipts[turn])?))?;
+    let count = time(stream, context, |turn| Ok(counter.count(&values, true, &mut receipts[turn])?))?;
     let rate = 4.0 * total as f64 / count / 1e9;
     Ok(
         json!({ "tensors": lens.len(), "gb": 4.0 * total as f64 / 1e9, "ms": 1e3 * count, "count_gb_s": rate }),

@@ -1,19 +1,19 @@
 //! One GPU: the session, the counters, and the order in which batches go through them.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use onnxruntime::{BoundFeed, BoundOutput, Cuda, Device, Element, Kind, Optimization, OrtError, Session};
+use onnxruntime::{BoundFeed, Cuda, Device, Element, Kind, Optimization, Session};
 use trt_calib::{Histogram, HistogramParts};
-use trt_cuda::{Context, Counter, Preprocessor, Seen, Stream, Values, device_at};
+use trt_cuda::{Context, Counter, Floats, Preprocessor, Seen, Stream, device_at};
 
 use super::chunk::Chunk;
 use super::picture::Plans;
 use super::slot::{Fed, Slot};
 use super::{driver, failed};
 use crate::ort::{Loaded, Seen as Place, load, seen};
+use crate::source::samples_at;
 use crate::{Omitted, OnNan, Settings, SourceError};
 
 /// The share of the free memory that activations may take: convolutions want some to work in.
@@ -82,7 +82,7 @@ impl Gpu {
         let cuda = Cuda { device, tf32: settings.tf32, stream: Some(Arc::clone(&stream)) };
         let loaded = load(&job.model, job.folder, settings, Device::Cuda(cuda), Optimization::All)?;
         let (counted, wanted, omitted) = chosen(&loaded.session, job.activations);
-        let counter = Counter::new(&context, counted.len(), &stream).map_err(driver)?;
+        let counter = Counter::new(&stream, counted.len()).map_err(driver)?;
         let canvas = settings.pipeline.clone().map(|pipeline| Plans::new(pipeline).canvas()).transpose()?;
         let preprocessor =
             canvas.map(|canvas| Preprocessor::new(&context, canvas)).transpose().map_err(driver)?;
@@ -157,20 +157,16 @@ impl Gpu {
         if self.most.load(Ordering::Relaxed) == 0 {
             self.measure(batch, slot, plans)?;
         }
-        let most = self.most.load(Ordering::Relaxed);
-        if batch.parts(most).len() == 1 {
-            let fed = self.load(batch, slot, plans)?;
+        if batch.parts(self.most.load(Ordering::Relaxed)).len() == 1 {
+            let fed = self.load(batch, slot, plans);
             let mut queue = self.queue();
-            match self.run(&mut queue, batch, slot, &fed, true) {
-                Err(OrtError::OutOfMemory { .. }) if batch.parts(1).len() > 1 => {
-                    self.reduce(batch.len());
-                    drop(queue);
-                }
-                Err(error) => return Err(self.loaded.nodes.explain(error)),
-                Ok(shown) => {
+            match fed.and_then(|fed| self.run(&mut queue, batch, slot, &fed, true)) {
+                Err(error) if self.reduce(batch, &error) => (),
+                Err(error) => return Err(error),
+                Ok(ran) => {
                     // The next batch may be put behind this one while we wait.
                     drop(queue);
-                    return self.check(batch, slot, &shown?);
+                    return self.check(batch, slot, &ran?);
                 }
             }
         }
@@ -198,20 +194,18 @@ impl Gpu {
                 rest.extend(part.parts(most).into_iter().rev());
                 continue;
             }
-            let fed = self.load(&part, slot, plans)?;
-            let result = match self.run(&mut queue, &part, slot, &fed, true) {
-                Err(OrtError::OutOfMemory { .. }) if part.parts(1).len() > 1 => {
-                    self.reduce(part.len());
+            let fed = self.load(&part, slot, plans);
+            let result = match fed.and_then(|fed| self.run(&mut queue, &part, slot, &fed, true)) {
+                Err(error) if self.reduce(&part, &error) => {
                     rest.push(part);
                     continue;
                 }
-                Err(error) => Err(self.loaded.nodes.explain(error)),
-                Ok(shown) => shown.and_then(|shown| self.check(&part, slot, &shown)),
+                Err(error) => Err(error),
+                Ok(ran) => ran.and_then(|ran| self.check(&part, slot, &ran)),
             };
             if let Err(error) = result {
                 if can_go_on {
-                    let Queue { counter, stream, .. } = &mut *queue;
-                    counter.clear(stream).map_err(driver)?;
+                    queue.counter.clear().map_err(driver)?;
                 }
                 return Err(error);
             }
@@ -231,25 +225,27 @@ impl Gpu {
         if self.most.load(Ordering::Relaxed) > 0 {
             return Ok(());
         }
-        let shown = self
-            .run(&mut queue, &one, slot, &fed, false)
-            .map_err(|error| self.loaded.nodes.explain(error))??;
+        let ran = self.run(&mut queue, &one, slot, &fed, false)??;
         queue.stream.synchronize().map_err(driver)?;
-        let bytes: usize = shown.iter().map(Shown::bytes).sum();
         let free = self.context.memory().map_err(driver)?.free;
-        let fitting = (free as f64 * SHARE_OF_FREE / bytes.max(1) as f64) as usize * one.len();
+        let fitting = (free as f64 * SHARE_OF_FREE / ran.bytes.max(1) as f64) as usize * one.len();
         self.most.store(fitting.max(1), Ordering::Relaxed);
         Ok(())
     }
 
-    /// Notes that so many samples are too many.
-    fn reduce(&self, samples: usize) {
-        let fewer = (samples / 2).max(1);
+    /// Whether a batch has failed for want of memory and a part of it may not; if so, notes that it is too large.
+    fn reduce(&self, batch: &Chunk<'_>, error: &SourceError) -> bool {
+        let can_be_less = self.fixed.is_none() && batch.parts(1).len() > 1;
+        if !can_be_less || !matches!(error, SourceError::OutOfMemory { .. }) {
+            return false;
+        }
+        let fewer = (batch.len() / 2).max(1);
         let known = self.most.fetch_min(fewer, Ordering::Relaxed);
         if fewer < known {
-            let note = format!("{samples} samples did not fit at once, so now {fewer}");
+            let note = format!("{} samples did not fit at once, so now {fewer}", batch.len());
             self.reductions.lock().unwrap_or_else(PoisonError::into_inner).push(note);
         }
+        true
     }
 
     /// Begins to copy the inputs to the GPU.
@@ -276,7 +272,8 @@ impl Gpu {
         shape
     }
 
-    /// Puts a run, and counting it, into the stream. The inner result is of the counting.
+    /// Puts a run, and counting it, into the stream. After the outer error nothing of it was counted, so that it can be tried
+    /// again; the inner one is of the counting.
     fn run(
         &self,
         queue: &mut Queue,
@@ -284,59 +281,55 @@ impl Gpu {
         slot: &mut Slot,
         fed: &[Fed<'_>],
         count: bool,
-    ) -> Result<Result<Vec<Shown>, SourceError>, OrtError> {
+    ) -> Result<Result<Ran, SourceError>, SourceError> {
         let Queue { counter, stream, .. } = queue;
         let own;
         let fed = match (&self.preprocessor, chunk.pictures()) {
             (Some(preprocessor), Some(_)) => {
                 let shape = self.picture_shape(chunk.len());
-                own = [slot.preprocess(preprocessor, stream, &self.input, shape)?];
+                own = [slot.preprocess(preprocessor, stream, &self.input, shape).map_err(driver)?];
                 &own[..]
             }
             _ => {
-                slot.arrive(stream)?;
+                slot.arrive(stream).map_err(driver)?;
                 fed
             }
         };
         let Slot { receipt, inputs, .. } = slot;
         let feeds: Vec<BoundFeed<'_>> = fed.iter().map(|fed| fed.feed(inputs)).collect();
-        self.loaded.session.run_bound(&feeds, &self.wanted, |outputs| {
-            let inputs: HashMap<&str, Shown> =
-                fed.iter().filter_map(|fed| Some((fed.name()?, Shown::of_input(fed, inputs)?))).collect();
-            let shown: Vec<Option<Shown>> = self
-                .counted
-                .iter()
-                .map(|counted| match counted.from {
-                    From::Input => inputs.get(counted.name.as_str()).cloned(),
-                    From::Output(at) => Shown::of_output(&outputs[at]),
-                })
-                .collect();
-            if count {
-                let values = shown.iter().enumerate();
-                let values: Vec<Values> =
-                    values.filter_map(|(tensor, shown)| Some(shown.as_ref()?.values(tensor))).collect();
-                counter.count(stream, &values, true, receipt).map_err(driver)?;
+        let counted = self.loaded.session.run_bound(&feeds, &self.wanted, |outputs| {
+            let mut ran = Ran::default();
+            let mut batch = Vec::with_capacity(self.counted.len());
+            for (tensor, counted) in self.counted.iter().enumerate() {
+                let (shape, floats) = match counted.from {
+                    From::Input => {
+                        let own = fed.iter().find(|fed| fed.name() == Some(&counted.name));
+                        own.map_or(Ok(None), |fed| fed.floats(inputs)).map_err(driver)?.unzip()
+                    }
+                    From::Output(at) => (Some(outputs[at].shape.clone()), outputs[at].floats),
+                };
+                ran.shapes.push(shape.unwrap_or_default());
+                ran.bytes += floats.as_ref().map_or(0, Floats::bytes);
+                batch.extend(floats.map(|floats| (tensor, floats)));
             }
-            Ok(shown.into_iter().map(Option::unwrap_or_default).collect())
-        })
+            if count {
+                counter.count(&batch, true, receipt).map_err(driver)?;
+            }
+            Ok(ran)
+        });
+        counted.map_err(|error| self.loaded.nodes.explain(error))
     }
 
     /// Waits for the batch; whether something in it was not a number.
-    fn check(&self, chunk: &Chunk<'_>, slot: &mut Slot, shown: &[Shown]) -> Result<(), SourceError> {
+    fn check(&self, chunk: &Chunk<'_>, slot: &mut Slot, ran: &Ran) -> Result<(), SourceError> {
         let seen = slot.receipt.wait().map_err(driver)?;
         let Some((tensor, Seen { nan, first_nan, .. })) =
             seen.iter().enumerate().find(|(_, seen)| seen.nan > 0)
         else {
             return Ok(());
         };
-        let samples = chunk.samples();
-        let shape = &shown[tensor].shape;
-        // The first axis counts the samples, unless the model has moved it.
-        let one = first_nan.filter(|_| shape.first() == Some(&samples.len())).map(|first| {
-            let at = first as usize * samples.len() / shape.iter().product::<usize>().max(1);
-            at.min(samples.len() - 1)
-        });
-        let samples = one.map_or(samples, |sample| &samples[sample..=sample]).to_vec();
+        let (shape, first) = (&ran.shapes[tensor], first_nan.unwrap_or(0) as usize);
+        let samples = samples_at(chunk.samples(), shape, first, shape.iter().product());
         Err(SourceError::NotANumber { tensor: self.counted[tensor].name.clone(), count: *nan, samples })
     }
 
@@ -352,7 +345,7 @@ impl Gpu {
 impl Queue {
     /// Adds what the counters hold.
     fn add_to(&self, sums: &mut [Histogram]) -> Result<(), SourceError> {
-        for (sum, counts) in sums.iter_mut().zip(self.counter.read(&self.stream).map_err(driver)?) {
+        for (sum, counts) in sums.iter_mut().zip(self.counter.read().map_err(driver)?) {
             let trt_cuda::Counts { exponent, bins, min, max, nan, infinite } = counts;
             let parts = HistogramParts { exponent, bins, min, max, nan, infinite };
             let own = Histogram::from_parts(parts);
@@ -368,56 +361,16 @@ impl Queue {
         let added = self.add_to(&mut base);
         self.base = base;
         added?;
-        self.counter.clear(&self.stream).map_err(driver)
+        self.counter.clear().map_err(driver)
     }
 }
 
-/// A value of one run, in the GPU's memory.
-#[derive(Debug, Clone)]
-struct Shown {
-    shape: Vec<usize>,
-    address: *const std::ffi::c_void,
-    half: bool,
-}
-
-impl Default for Shown {
-    /// Nothing.
-    fn default() -> Self {
-        Self { shape: vec![0], address: std::ptr::null(), half: false }
-    }
-}
-
-impl Shown {
-    fn of_output(output: &BoundOutput<'_>) -> Option<Self> {
-        let half = half(output.element)?;
-        Some(Self { shape: output.shape.clone(), address: output.pointer, half })
-    }
-
-    fn of_input(fed: &Fed<'_>, inputs: &[trt_cuda::Buffer]) -> Option<Self> {
-        let Fed::Device { element, shape, buffer, .. } = fed else { return None };
-        Some(Self { shape: shape.clone(), address: inputs[*buffer].as_raw(), half: half(*element)? })
-    }
-
-    fn len(&self) -> usize {
-        self.shape.iter().product()
-    }
-
-    fn bytes(&self) -> usize {
-        self.len() * if self.half { 2 } else { 4 }
-    }
-
-    fn values(&self, tensor: usize) -> Values {
-        Values { tensor, address: self.address, len: self.len(), half: self.half }
-    }
-}
-
-/// Whether floats of this type have 16 bits; none for what is not counted.
-fn half(element: Element) -> Option<bool> {
-    match element {
-        Element::F32 => Some(false),
-        Element::F16 => Some(true),
-        _ => None,
-    }
+/// What the counted values were in one run.
+#[derive(Debug, Default)]
+struct Ran {
+    shapes: Vec<Vec<usize>>,
+    /// Bytes of all of them.
+    bytes: usize,
 }
 
 /// The activations that are counted, the outputs to ask for, and the floats that are not counted here.

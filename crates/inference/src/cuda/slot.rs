@@ -1,7 +1,9 @@
 //! What one batch under way needs beside the session: memory for its inputs, and a place for the answer.
 
 use onnxruntime::{BoundFeed, Element};
-use trt_cuda::{Buffer, Context, DriverError, Event, Pinned, Placed, Preprocessor, Receipt, Stream, Upload};
+use trt_cuda::{
+    Buffer, Context, DriverError, Event, Floats, Pinned, Placed, Preprocessor, Receipt, Stream, Upload,
+};
 
 use super::chunk::{Chunk, Input};
 use super::picture::Plans;
@@ -64,7 +66,7 @@ impl Slot {
         name: &str,
         shape: Vec<usize>,
     ) -> Result<Fed<'static>, DriverError> {
-        preprocessor.run(&self.upload, stream, &mut self.inputs[0])?;
+        preprocessor.run(&mut self.upload, stream, &mut self.inputs[0])?;
         Ok(Fed::Device { name: name.to_owned(), element: Element::F32, shape, buffer: 0 })
     }
 
@@ -115,6 +117,14 @@ impl Fed<'_> {
             Self::Device { name, .. } => Some(name),
             Self::Host(_) => None,
         }
+    }
+
+    /// Shape and values, if they are floats that a GPU counts; `inputs` are the slot's.
+    pub fn floats<'a>(&self, inputs: &'a [Buffer]) -> Result<Option<(Vec<usize>, Floats<'a>)>, DriverError> {
+        let Self::Device { element, shape, buffer, .. } = self else { return Ok(None) };
+        let half = *element == Element::F16;
+        let floats = Floats::of(&inputs[*buffer], 0, shape.iter().product(), half)?;
+        Ok(Some((shape.clone(), floats)))
     }
 
     /// As ONNX Runtime takes it; `inputs` are the slot's.

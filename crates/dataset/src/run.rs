@@ -1,14 +1,15 @@
 //! From samples to histograms, on all cores.
 //!
-//! As many threads run the model as its source has lanes. Where there are at least as many lanes as threads, each lane
-//! decodes its own samples, so that one decodes while another runs the model. Where there are fewer, a GPU mostly, other
-//! threads decode ahead of them, sample by sample, within a window. Batches are made of the same samples either way, and
-//! a single lane gets them in order; memory does not depend on the number of samples.
+//! A source with several lanes gets batches from threads that each decode a whole one, as many at once as it has lanes. A
+//! source with a single lane gets them in order, from other threads that decode ahead of it, sample by sample, within a
+//! window. Batches are made of the same samples either way. Memory is that of a batch for each thread, however many samples
+//! there are.
+
+mod pass;
 
 use std::collections::BTreeSet;
 use std::error::Error;
-use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,8 +18,7 @@ use trt_inference::{Batch, HistogramSource, OnNan, SourceError};
 
 use crate::dataset::Dataset;
 use crate::error::{DatasetError, SampleError};
-use crate::load::{Decode, Loaded, Loader, join, reason_of};
-use crate::queue::Queue;
+use crate::load::{Decode, Loaded, join};
 use crate::tally::Tally;
 
 /// How samples are taken.
@@ -167,7 +167,7 @@ struct Work<'a> {
     kept: Mutex<(Instant, usize)>,
 }
 
-impl<'a> Work<'a> {
+impl Work<'_> {
     fn tally(&self) -> MutexGuard<'_, Tally> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -178,91 +178,13 @@ impl<'a> Work<'a> {
         let open = |group: &[usize]| -> Vec<usize> {
             group.iter().copied().filter(|at| !self.rules.done.contains(at)).collect()
         };
-        self.pass(all.chunks(size).map(open).filter(|group| !group.is_empty()).collect())?;
+        self.pass(&all.chunks(size).map(open).filter(|group| !group.is_empty()).collect::<Vec<_>>())?;
         let mut rest = std::mem::take(&mut self.tally().left_over);
         rest.sort_unstable();
         let left_over = rest.split_off(rest.len() / size * size);
-        let outcome = self.pass(rest.chunks(size).map(<[usize]>::to_vec).collect());
+        let outcome = self.pass(&rest.chunks(size).map(<[usize]>::to_vec).collect::<Vec<_>>());
         self.tally().left_over = left_over;
         outcome
-    }
-
-    /// Works groups off, several at a time, until one fails.
-    fn pass(&self, groups: Vec<Vec<usize>>) -> Result<(), DatasetError> {
-        if groups.is_empty() {
-            return Ok(());
-        }
-        let lanes = self.source.lanes().clamp(1, groups.len());
-        let order: Vec<usize> = groups.concat();
-        let longest = groups.iter().map(Vec::len).max().unwrap_or(1);
-        let threads = self.rules.threads.max(1);
-        let queue = (lanes < threads).then(|| Queue::new(order.len(), longest * (lanes + 1) + threads));
-        let starts: Vec<usize> = groups
-            .iter()
-            .scan(0, |start, group| {
-                *start += group.len();
-                Some(*start - group.len())
-            })
-            .collect();
-        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let lane = || {
-            let mut loader = match &queue {
-                None => Some(self.loader()?),
-                Some(_) => None,
-            };
-            while !stop.load(Ordering::Relaxed) {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                let Some(group) = groups.get(at) else { break };
-                if (self.hooks.cancelled)() {
-                    return Err(DatasetError::Interrupted);
-                }
-                let samples = match (&queue, &mut loader) {
-                    (Some(queue), _) => queue.take(starts[at]..starts[at] + group.len()),
-                    (None, Some(loader)) => Some(
-                        group
-                            .iter()
-                            .map(|&at| Ok((at, loader.load(at)?)))
-                            .collect::<Result<_, DatasetError>>()?,
-                    ),
-                    (None, None) => None,
-                };
-                let Some(samples) = samples else { break };
-                self.group(samples)?;
-            }
-            Ok(())
-        };
-        let decoder = || {
-            let Some(queue) = &queue else { return Ok(()) };
-            let mut loader = self.loader()?;
-            while let Some(item) = queue.claim() {
-                let at = order[item];
-                queue.put(item, (at, loader.load(at)?));
-            }
-            Ok(())
-        };
-        // Nobody waits for a thread that has failed.
-        let guarded = |work: &(dyn Fn() -> Result<(), DatasetError> + Sync)| {
-            let outcome = panic::catch_unwind(AssertUnwindSafe(work));
-            let outcome = outcome
-                .unwrap_or_else(|panic| Err(SourceError::Panicked { reason: reason_of(&*panic) }.into()));
-            outcome.inspect_err(|_| {
-                stop.store(true, Ordering::Relaxed);
-                queue.iter().for_each(Queue::close);
-            })
-        };
-        thread::scope(|scope| {
-            let decoders = if queue.is_some() { threads } else { 0 };
-            let decoders = (0..decoders.min(order.len())).map(|_| scope.spawn(|| guarded(&decoder)));
-            let lanes = (0..lanes).map(|_| scope.spawn(|| guarded(&lane)));
-            let running: Vec<_> = decoders.chain(lanes).collect();
-            // All are joined before the first error is taken.
-            let outcomes: Vec<_> = running.into_iter().filter_map(|thread| thread.join().ok()).collect();
-            outcomes.into_iter().collect()
-        })
-    }
-
-    fn loader(&self) -> Result<Loader<'a>, DatasetError> {
-        Loader::new(self.dataset, self.source.wants(), self.rules.decode)
     }
 
     /// Has a group counted.

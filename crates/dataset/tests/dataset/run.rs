@@ -1,5 +1,6 @@
 //! A run through a source that writes down what it gets.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Mutex;
@@ -17,11 +18,14 @@ struct Diary {
     wants: Wants,
     batches: Mutex<Vec<Vec<f32>>>,
     running: AtomicUsize,
+    /// How many batches ran at the same time.
+    most: AtomicUsize,
 }
 
 impl Diary {
     fn new(lanes: usize) -> Self {
-        Self { lanes, wants: Wants::Tensors, batches: Mutex::default(), running: AtomicUsize::new(0) }
+        let (running, most) = Default::default();
+        Self { lanes, wants: Wants::Tensors, batches: Mutex::default(), running, most }
     }
 
     fn batches(&self) -> Vec<Vec<f32>> {
@@ -50,7 +54,7 @@ impl HistogramSource for Diary {
     }
 
     fn accumulate(&self, batch: Batch) -> Result<(), SourceError> {
-        self.running.fetch_add(1, Ordering::SeqCst);
+        self.most.fetch_max(self.running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         let firsts: Vec<f32> = match &batch.content {
             Content::Tensors(tensors) => {
                 let values = tensors[0].values.as_f32().unwrap();
@@ -107,6 +111,7 @@ fn every_sample_is_counted_once_however_many_threads_and_lanes_there_are() {
         let hooks = Hooks { progress: &progress, ..Hooks::default() };
         let tally = run(&diary, &dataset, &rules(4, threads), hooks).unwrap();
         assert_eq!(diary.values(), expected, "{lanes} lanes, {threads} threads");
+        assert!(diary.most.load(Ordering::SeqCst) <= lanes, "{lanes} lanes, {threads} threads");
         assert_eq!(tally.used, expected.iter().map(|at| *at as usize).collect::<Vec<_>>());
         assert_eq!(tally.undecodable.keys().copied().collect::<Vec<_>>(), [7, 8, 30]);
         assert_eq!(most.into_inner(), 50);
@@ -186,6 +191,64 @@ fn a_panic_of_the_decoder_costs_one_image() {
     }
 }
 
+thread_local! {
+    /// How many pictures this thread has decoded.
+    static DECODED: Cell<usize> = const { Cell::new(0) };
+}
+
+fn counting(bytes: &[u8]) -> Result<Decoded, ImagingError> {
+    DECODED.set(DECODED.get() + 1);
+    trt_imaging::decode(bytes)
+}
+
+/// Wants the pictures of each batch to be decoded by the thread that brings them.
+struct Own(Diary);
+
+impl HistogramSource for Own {
+    fn backend(&self) -> Backend {
+        self.0.backend()
+    }
+
+    fn wants(&self) -> Wants {
+        Wants::Pictures
+    }
+
+    fn lanes(&self) -> usize {
+        self.0.lanes()
+    }
+
+    fn accumulate(&self, batch: Batch) -> Result<(), SourceError> {
+        assert_eq!(DECODED.take(), batch.samples.len());
+        self.0.accumulate(batch)
+    }
+
+    fn snapshot(&self) -> Result<Histograms, SourceError> {
+        self.0.snapshot()
+    }
+
+    fn finish(self: Box<Self>) -> Result<Histograms, SourceError> {
+        self.snapshot()
+    }
+}
+
+#[test]
+fn a_thread_decodes_all_of_a_batch_where_there_are_several_lanes() {
+    let folder = tempfile::tempdir().unwrap();
+    let files: Vec<_> = (0..30).map(|at| image(folder.path(), &format!("{at:02}.png"), at)).collect();
+    let dataset = dataset(&model(&[("x", FLOAT, &[0, 3, 4, 4])]), vec![images(&files)]);
+    let expected: Vec<Vec<f32>> =
+        (0..30).map(|at| at as f32).collect::<Vec<_>>().chunks(4).map(<[f32]>::to_vec).collect();
+    for (lanes, threads) in [(2, 1), (2, 8), (6, 4), (4, 4)] {
+        let source = Own(Diary::new(lanes));
+        let rules = Rules { decode: counting, ..rules(4, threads) };
+        assert_eq!(run(&source, &dataset, &rules, Hooks::default()).unwrap().used.len(), 30);
+        assert!(source.0.most.load(Ordering::SeqCst) <= lanes);
+        let mut batches = source.0.batches();
+        batches.sort_by(|one, other| one[0].total_cmp(&other[0]));
+        assert_eq!(batches, expected, "{lanes} lanes, {threads} threads: always the same batches");
+    }
+}
+
 #[test]
 fn only_the_guilty_samples_are_left_out_for_nan() {
     let folder = tempfile::tempdir().unwrap();
@@ -197,7 +260,7 @@ fn only_the_guilty_samples_are_left_out_for_nan() {
     let error = run(&Diary::new(1), &stack(0), &rules(3, 1), Hooks::default()).unwrap_err();
     assert!(matches!(error, DatasetError::Source(SourceError::NotANumber { .. })), "{error}");
     let skip = |batch, threads| Rules { on_nan: OnNan::SkipImage, ..rules(batch, threads) };
-    for (lanes, threads) in [(1, 1), (1, 3), (3, 1)] {
+    for (lanes, threads) in [(1, 1), (1, 3), (3, 1), (2, 5)] {
         let diary = Diary::new(lanes);
         let tally = run(&diary, &stack(0), &skip(3, threads), Hooks::default()).unwrap();
         assert_eq!((tally.used.len(), tally.not_a_number.keys().copied().collect::<Vec<_>>()), (8, vec![4]));
@@ -255,8 +318,8 @@ fn a_checkpoint_that_fails_ends_the_run() {
     assert_eq!(error.to_string(), "the checkpoint cannot be kept: no space");
 }
 
-/// A source with a defect.
-struct Defective;
+/// A source with a defect, and so many lanes.
+struct Defective(usize);
 
 impl HistogramSource for Defective {
     fn backend(&self) -> Backend {
@@ -264,7 +327,7 @@ impl HistogramSource for Defective {
     }
 
     fn lanes(&self) -> usize {
-        1
+        self.0
     }
 
     fn accumulate(&self, _: Batch) -> Result<(), SourceError> {
@@ -283,9 +346,9 @@ impl HistogramSource for Defective {
 #[test]
 fn a_panic_of_the_source_is_an_error_and_nobody_waits_for_it() {
     let folder = tempfile::tempdir().unwrap();
-    for threads in [1, 4] {
-        let error =
-            run(&Defective, &numbers(folder.path(), 200, 0, &[]), &rules(1, threads), Hooks::default());
+    for (lanes, threads) in [(1, 1), (1, 4), (3, 4), (4, 2)] {
+        let dataset = numbers(folder.path(), 200, 0, &[]);
+        let error = run(&Defective(lanes), &dataset, &rules(1, threads), Hooks::default());
         assert!(error.unwrap_err().to_string().contains("out of its mind"));
     }
 }

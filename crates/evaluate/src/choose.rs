@@ -12,8 +12,16 @@ use crate::{EvaluateError, Evaluation, Evaluator, Run, Study};
 
 /// How many dB of mean SQNR an algorithm must be better than the default to be taken in its stead.
 ///
-/// Below that, which one wins is a matter of the few samples that were looked at.
+/// Below that no user sees a difference.
 pub const MARGIN_DB: f64 = 0.1;
+
+/// How many standard errors the gain of an algorithm must exceed to be taken in the default's stead: below that, which
+/// one wins is a matter of the few samples that were looked at.
+pub const ERRORS: f64 = 2.0;
+
+/// The same for an algorithm of a single tensor. More, since many are tried: of 32 that change nothing, chance lets one
+/// gain 3 standard errors in 4 choices of 100.
+pub const TRIAL_ERRORS: f64 = 3.0;
 
 /// How far [`choose`] goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +87,12 @@ pub struct Trial {
     pub before: f64,
     /// The same with it.
     pub after: f64,
+    /// What a sample gains by it on average, in dB.
+    #[serde(default)]
+    pub gain: f64,
+    /// The standard error of that.
+    #[serde(default)]
+    pub error: f64,
     /// Whether it was taken.
     pub taken: bool,
 }
@@ -96,12 +110,14 @@ pub type Scales<'a> =
 /// **The rule.** (1) By how often INT8 says what FP32 says ([`Evaluation::agreement`]), every candidate stays whose
 /// difference to the best one is at most its own standard error, sample by sample; without a task all stay. (2) Of those
 /// the one with the highest mean SQNR ([`Evaluation::mean_sqnr`]) is taken, (3) but for the default, which is taken if it
-/// stays and is not more than [`MARGIN_DB`] worse; of equals the one that was named first. Agreement is what a user wants
-/// and is coarse; SQNR tells apart what agreement cannot, and the margin keeps chance from deciding.
+/// stays unless a sample loses more than [`MARGIN_DB`] by it on average, and more than [`ERRORS`] standard errors of that;
+/// of equals the one that was named first. Agreement is what a user wants and is coarse; SQNR tells apart what agreement
+/// cannot, and margin and error keep chance from deciding.
 ///
 /// **Single tensors.** Those that are rounded worst by their own scale are tried with each other algorithm that gives
-/// them another scale, one after the other; what raises mean SQNR by at least [`MARGIN_DB`] and does not lower agreement
-/// is taken. All of that sees the selection split only.
+/// them another scale, one after the other; what gains a sample more than [`MARGIN_DB`] on average, and more than
+/// [`TRIAL_ERRORS`] standard errors of that, and does not lower agreement is taken. All of that sees the selection split
+/// only.
 ///
 /// **The report** is made on the samples of `report`, once, after everything is chosen; neither calibration nor
 /// selection may have seen them, for which the caller answers.
@@ -214,14 +230,17 @@ impl Chooser<'_> {
                 tried.push(scale);
                 let run = self.run(&other, selection)?;
                 let (before, after) = (sqnr(&current), sqnr(&run));
+                let gain = Gain::of(&run, &current);
                 chosen.trials.push(Trial {
                     tensor: tensor.name.clone(),
                     algorithm,
                     before,
                     after,
+                    gain: gain.mean,
+                    error: gain.error,
                     taken: false,
                 });
-                let better = after >= before + MARGIN_DB && agreement(&run) >= agreement(&current);
+                let better = gain.is_real(TRIAL_ERRORS) && agreement(&run) >= agreement(&current);
                 if better && best.as_ref().is_none_or(|(_, _, best, _)| after > sqnr(best)) {
                     best = Some((algorithm, other, run, chosen.trials.len() - 1));
                 }
@@ -242,6 +261,32 @@ fn sqnr(run: &Run) -> f64 {
 
 fn agreement(run: &Run) -> f64 {
     run.evaluation.agreement.as_ref().map_or(0.0, |share| share.mean)
+}
+
+/// What a sample gains in dB, on average.
+#[derive(Debug, Clone, Copy)]
+struct Gain {
+    mean: f64,
+    error: f64,
+    samples: usize,
+}
+
+impl Gain {
+    /// By one network in another's stead, on the samples that both have seen.
+    fn of(run: &Run, instead_of: &Run) -> Self {
+        let pairs = run.sqnrs.iter().zip(&instead_of.sqnrs);
+        let gains: Vec<f64> = pairs.filter_map(|(own, other)| Some((*own)? - (*other)?)).collect();
+        if gains.is_empty() {
+            return Self { mean: 0.0, error: 0.0, samples: 0 };
+        }
+        let (mean, error) = mean_and_error(&gains);
+        Self { mean, error, samples: gains.len() }
+    }
+
+    /// Whether it is worth having and no chance. One sample proves nothing.
+    fn is_real(&self, errors: f64) -> bool {
+        self.samples > 1 && self.mean > MARGIN_DB.max(errors * self.error)
+    }
 }
 
 /// The position of the one to take, and why. See [`choose`] for the rule.
@@ -282,11 +327,14 @@ fn pick(algorithms: &[Algorithm], runs: &[Tried]) -> Result<(usize, String), Eva
     };
     if best.0 != 0
         && let Some((_, default)) = close.iter().find(|(at, _)| *at == 0)
-        && figure - sqnr(default) <= MARGIN_DB
+        && let gain = Gain::of(best.1, default)
+        && !gain.is_real(ERRORS)
     {
+        let Gain { mean, error, .. } = gain;
         let default = algorithms[0];
-        let because =
-            format!("{among}`{name}` is not more than {MARGIN_DB} dB better than the default, `{default}`");
+        let because = format!(
+            "{among}`{name}` gains {mean:.2} ± {error:.2} dB over the default, `{default}`, which proves nothing"
+        );
         return Ok((0, because));
     }
     Ok((best.0, format!("{among}`{name}` has the highest mean SQNR: {figure:.2} dB")))

@@ -74,6 +74,16 @@ pub struct Run {
     /// The share of each sample that [`Evaluation::agreement`] is the mean of, in order; `None` for a sample that was
     /// left out or has none.
     pub shares: Vec<Option<f64>>,
+    /// The mean SQNR of each sample by itself in dB, over outputs or their groups, in order; `None` for a sample that was
+    /// left out. [`Evaluation::mean_sqnr`] is no mean of these: it is that of all samples taken together.
+    pub sqnrs: Vec<Option<f64>>,
+}
+
+/// What one sample gives.
+struct One {
+    counts: Counts,
+    share: Option<f64>,
+    sqnr: Option<f64>,
 }
 
 /// What is counted of one sample, or of all.
@@ -141,7 +151,7 @@ impl<'a> Evaluator<'a> {
     pub fn run(&self, int8: &dyn Network) -> Result<Run, EvaluateError> {
         let started = Instant::now();
         let mut total = self.nothing(int8)?;
-        let mut shares = Vec::with_capacity(self.count);
+        let (mut shares, mut sqnrs) = (Vec::with_capacity(self.count), Vec::with_capacity(self.count));
         let mut left_out = Vec::new();
         // A few samples at a time, added up in their order: neither memory nor the result depends on how many cores
         // there are.
@@ -151,13 +161,15 @@ impl<'a> Evaluator<'a> {
             let counted: Vec<_> = some.clone().into_par_iter().map(|index| self.one(index, int8)).collect();
             for (index, counted) in some.zip(counted) {
                 match counted {
-                    Ok((counts, share)) => {
+                    Ok(One { counts, share, sqnr }) => {
                         total.merge(counts);
                         shares.push(share);
+                        sqnrs.push(sqnr);
                     }
                     Err(Failure::LeftOut(why)) => {
                         left_out.push(LeftOut { index, why });
                         shares.push(None);
+                        sqnrs.push(None);
                     }
                     Err(Failure::Error(error)) => return Err(*error),
                 }
@@ -169,22 +181,18 @@ impl<'a> Evaluator<'a> {
         let outputs = self.figures(&total);
         let known: Vec<f64> = shares.iter().copied().flatten().collect();
         let share_name = self.settings.task.as_ref().map(Tally::share_name);
-        let mut evaluation = Evaluation {
+        let evaluation = Evaluation {
             samples: total.samples,
             left_out,
             fp32_backend: shown(&self.fp32.backend()),
             int8_backend: shown(&int8.backend()),
-            seconds: 0.0,
+            seconds: started.elapsed().as_secs_f64(),
             outputs,
-            mean_sqnr: None,
+            mean_sqnr: total.mean_sqnr(),
             agreement: share_name.and_then(|name| Share::of(name, &known)),
             task: total.tally.as_ref().map(Tally::figures),
         };
-        let parts: Vec<f64> =
-            evaluation.parts().map(|(_, _, figures)| figures.sqnr.unwrap_or(-SQNR_LIMIT)).collect();
-        evaluation.mean_sqnr = (!parts.is_empty()).then(|| parts.iter().sum::<f64>() / parts.len() as f64);
-        evaluation.seconds = started.elapsed().as_secs_f64();
-        Ok(Run { evaluation, shares })
+        Ok(Run { evaluation, shares, sqnrs })
     }
 
     /// Counts before the first sample; checks that INT8 has FP32's outputs.
@@ -193,12 +201,17 @@ impl<'a> Evaluator<'a> {
         if let Some(missing) = names.iter().find(|name| !int8.outputs().contains(name)) {
             return Err(EvaluateError::Output { which: "INT8", output: missing.clone() });
         }
-        let groups = |(at, name): (usize, &String)| self.settings.groups(name, at == 0).map(Grouped::new);
-        let outputs = names.iter().enumerate().map(|output| (Comparison::default(), groups(output)));
-        Ok(Counts { samples: 0, outputs: outputs.collect(), tally: None })
+        Ok(self.empty())
     }
 
-    fn one(&self, index: usize, int8: &dyn Network) -> Result<(Counts, Option<f64>), Failure> {
+    fn empty(&self) -> Counts {
+        let groups = |(at, name): (usize, &String)| self.settings.groups(name, at == 0).map(Grouped::new);
+        let outputs = self.fp32.outputs().iter().enumerate();
+        let outputs = outputs.map(|output| (Comparison::default(), groups(output)));
+        Counts { samples: 0, outputs: outputs.collect(), tally: None }
+    }
+
+    fn one(&self, index: usize, int8: &dyn Network) -> Result<One, Failure> {
         let fresh;
         let reference = match self.kept[index].get() {
             Some(reference) => reference,
@@ -213,7 +226,7 @@ impl<'a> Evaluator<'a> {
         let at = |name: &String| found.iter().position(|tensor| tensor.name == *name);
         let order: Option<Vec<usize>> = self.fp32.outputs().iter().map(at).collect();
         let int8: Vec<Tensor> = order.unwrap_or_default().into_iter().map(|at| found[at].clone()).collect();
-        let mut counts = self.nothing_of(fp32.len());
+        let mut counts = Counts { samples: 1, ..self.empty() };
         for (at, (fp32, int8)) in fp32.iter().zip(&int8).enumerate() {
             let (reference, other) = (floats(fp32), floats(int8));
             let (all, groups) = &mut counts.outputs[at];
@@ -223,19 +236,12 @@ impl<'a> Evaluator<'a> {
                 groups.add(&reference, &other, &fp32.shape).map_err(refused)?;
             }
         }
-        let Some(task) = &self.settings.task else { return Ok((counts, None)) };
+        let sqnr = counts.mean_sqnr();
+        let Some(task) = &self.settings.task else { return Ok(One { counts, share: None, sqnr }) };
         let frame = findings::frame(self.settings.pipeline.as_ref(), sample);
         let (tally, share) = Tally::of(task, &Pair { sample, frame, fp32, int8: &int8 })?;
         counts.tally = Some(tally);
-        Ok((counts, share))
-    }
-
-    fn nothing_of(&self, outputs: usize) -> Counts {
-        let names = self.fp32.outputs().iter().take(outputs).enumerate();
-        let empty = |(at, name): (usize, &String)| {
-            (Comparison::default(), self.settings.groups(name, at == 0).map(Grouped::new))
-        };
-        Counts { samples: 1, outputs: names.map(empty).collect(), tally: None }
+        Ok(One { counts, share, sqnr })
     }
 
     fn reference(&self, index: usize) -> Result<Reference, Failure> {
@@ -270,6 +276,24 @@ impl<'a> Evaluator<'a> {
 }
 
 impl Counts {
+    /// The mean SQNR over outputs, or over their groups where they have any; `None` without outputs.
+    fn mean_sqnr(&self) -> Option<f64> {
+        let (mut sum, mut parts) = (0.0, 0u32);
+        let mut add = |comparison: &Comparison| {
+            sum += comparison.sqnr().unwrap_or(-SQNR_LIMIT);
+            parts += 1;
+        };
+        for (all, groups) in &self.outputs {
+            match groups {
+                Some(groups) if groups.iter().next().is_some() => {
+                    groups.iter().for_each(|(_, comparison)| add(comparison));
+                }
+                _ => add(all),
+            }
+        }
+        (parts > 0).then(|| sum / f64::from(parts))
+    }
+
     fn merge(&mut self, other: Self) {
         self.samples += other.samples;
         for ((all, groups), (other_all, other_groups)) in self.outputs.iter_mut().zip(&other.outputs) {

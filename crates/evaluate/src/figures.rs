@@ -119,6 +119,9 @@ pub enum TaskFigures {
         map50_fp32: Option<f64>,
         /// mAP50 of INT8.
         map50_int8: Option<f64>,
+        /// Average precision of each class with labels, at IoU 0.5.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        classes: Vec<ClassFigures>,
         /// How many samples have labels.
         labelled: u64,
     },
@@ -131,9 +134,26 @@ pub enum TaskFigures {
         miou_fp32: Option<f64>,
         /// mIoU of INT8.
         miou_int8: Option<f64>,
+        /// IoU of each class that is labelled or found.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        classes: Vec<ClassFigures>,
         /// How many samples have labels.
         labelled: u64,
     },
+}
+
+/// A class against its labels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ClassFigures {
+    /// Its number.
+    pub class: usize,
+    /// How many of its objects, or pixels, are labelled.
+    pub labelled: u64,
+    /// FP32's figure, from 0 to 1.
+    pub fp32: Option<f64>,
+    /// INT8's figure.
+    pub int8: Option<f64>,
 }
 
 impl Evaluation {

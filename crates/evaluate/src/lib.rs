@@ -30,14 +30,14 @@ mod tally;
 mod target;
 mod task;
 
-pub use choose::{Candidate, ChooseOptions, Chosen, MARGIN_DB, Scales, Trial, choose};
+pub use choose::{Candidate, ChooseOptions, Chosen, ERRORS, MARGIN_DB, Scales, TRIAL_ERRORS, Trial, choose};
 pub use error::EvaluateError;
 pub use evaluator::{Evaluator, Run, Settings, evaluate};
-pub use figures::{Evaluation, GroupFigures, LeftOut, OutputFigures, Share, TaskFigures};
+pub use figures::{ClassFigures, Evaluation, GroupFigures, LeftOut, OutputFigures, Share, TaskFigures};
 pub use findings::{Findings, find};
 pub use frame::Frame;
-pub use labels::{LabelError, Labels};
-pub use picture::side_by_side;
+pub use labels::{LabelError, Labels, class_names};
+pub use picture::{annotated, side_by_side};
 pub use rank::{LayerLoss, TensorLoss, rank_tensors, sensitivity};
 pub use rescue::{Rescue, RescueOptions, rescue};
 pub use sample::{Label, Mask, Sample, Samples};

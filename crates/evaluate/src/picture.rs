@@ -28,30 +28,40 @@ const COLOURS: [[u8; 3]; 7] = [
     [240, 228, 66],
 ];
 
-/// A PNG with what FP32 and INT8 found in a picture: FP32 at the left, INT8 at the right.
+/// A picture with what a network found in it, under a bar with its title.
 ///
 /// `classes` are the names of the classes, by number; a class without one is shown as its number. Letters beyond Latin
-/// are shown as `?`.
+/// are shown as `?`. Pictures of more than 960 pixels a side are shrunk.
 ///
 /// # Errors
-/// [`EvaluateError::Picture`].
-pub fn side_by_side(
+/// [`EvaluateError::Picture`], which calls the sample `name`.
+pub fn annotated(
     name: &str,
     picture: &Picture,
-    fp32: &Findings,
-    int8: &Findings,
+    title: &str,
+    findings: &Findings,
     classes: &[String],
-) -> Result<Vec<u8>, EvaluateError> {
+) -> Result<Picture, EvaluateError> {
     let refused = |reason: String| EvaluateError::Picture { sample: name.to_owned(), reason };
     picture.check().map_err(|error| refused(error.to_string()))?;
     let photograph = RgbImage::from_raw(picture.width, picture.height, picture.pixels.clone());
     let photograph = photograph.ok_or_else(|| refused("it is too large".to_owned()))?;
-    let halves =
-        [("FP32", fp32), ("INT8", int8)].map(|(title, findings)| half(&photograph, title, findings, classes));
-    let (width, height) = halves[0].dimensions();
-    let mut both = RgbImage::from_pixel(2 * width + GAP, height, BAR);
-    for (half, left) in halves.iter().zip([0, width + GAP]) {
-        image::imageops::replace(&mut both, half, i64::from(left), 0);
+    let drawn = half(photograph, title, findings, classes);
+    Ok(Picture { width: drawn.width(), height: drawn.height(), pixels: drawn.into_raw() })
+}
+
+/// A PNG of two annotated pictures of one size, side by side.
+///
+/// # Errors
+/// [`EvaluateError::Picture`], which calls the sample `name`.
+pub fn side_by_side(name: &str, [left, right]: &[Picture; 2]) -> Result<Vec<u8>, EvaluateError> {
+    let refused = |reason: String| EvaluateError::Picture { sample: name.to_owned(), reason };
+    let mut both = RgbImage::from_pixel(left.width + GAP + right.width, left.height.max(right.height), BAR);
+    for (half, x) in [(left, 0), (right, left.width + GAP)] {
+        half.check().map_err(|error| refused(error.to_string()))?;
+        let half = RgbImage::from_raw(half.width, half.height, half.pixels.clone());
+        let half = half.ok_or_else(|| refused("it is too large".to_owned()))?;
+        image::imageops::replace(&mut both, &half, i64::from(x), 0);
     }
     let mut png = Cursor::new(Vec::new());
     both.write_to(&mut png, ImageFormat::Png).map_err(|error| refused(error.to_string()))?;
@@ -59,11 +69,11 @@ pub fn side_by_side(
 }
 
 /// One network's half: a bar with its title, and the photograph with its findings.
-fn half(photograph: &RgbImage, title: &str, findings: &Findings, classes: &[String]) -> RgbImage {
+fn half(photograph: RgbImage, title: &str, findings: &Findings, classes: &[String]) -> RgbImage {
     let longest = photograph.width().max(photograph.height());
     let factor = (f64::from(LONGEST) / f64::from(longest)).min(1.0);
     let side = |side: u32| ((f64::from(side) * factor).round() as u32).max(1);
-    let mut drawn = photograph.clone();
+    let mut drawn = photograph;
     if let Findings::Mask(mask) = findings {
         blend(&mut drawn, mask);
     }
@@ -213,7 +223,8 @@ mod tests {
     }
 
     fn drawn(picture: &Picture, fp32: &Findings, int8: &Findings) -> RgbImage {
-        let png = side_by_side("a.jpg", picture, fp32, int8, &["cat".to_owned()]).unwrap();
+        let half = |title, found| annotated("a.jpg", picture, title, found, &["cat".to_owned()]).unwrap();
+        let png = side_by_side("a.jpg", &[half("FP32", fp32), half("INT8", int8)]).unwrap();
         image::load_from_memory(&png).unwrap().to_rgb8()
     }
 
@@ -260,9 +271,11 @@ mod tests {
     fn a_picture_without_pixels_is_refused() {
         let empty = Picture { width: 2, height: 2, pixels: vec![] };
         let none = Findings::Boxes(vec![]);
-        assert!(matches!(
-            side_by_side("a.jpg", &empty, &none, &none, &[]),
-            Err(EvaluateError::Picture { sample, .. }) if sample == "a.jpg"
-        ));
+        for refused in [
+            annotated("a.jpg", &empty, "FP32", &none, &[]).map(drop),
+            side_by_side("a.jpg", &[empty.clone(), empty]).map(drop),
+        ] {
+            assert!(matches!(refused, Err(EvaluateError::Picture { sample, .. }) if sample == "a.jpg"));
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use trt_inference::{Network, Tensor, Values};
-use trt_metrics::{Comparison, Figures, MetricsError};
+use trt_metrics::{Comparison, Figures, MetricsError, SQNR_LIMIT};
 use trt_onnx::{Model, Only, OnnxError, SimulateReport, demand, expose};
 
 use crate::evaluator::run;
@@ -47,8 +47,9 @@ pub struct LayerLoss {
     pub output: String,
     /// Mean SQNR of the outputs in dB with this layer alone in INT8.
     pub only: f64,
-    /// Mean SQNR of the outputs in dB with everything in INT8 but what computes or reads this value.
-    pub without: f64,
+    /// Mean SQNR of the outputs in dB with everything in INT8 but what computes or reads this value; measured for the
+    /// costliest layers only.
+    pub without: Option<f64>,
 }
 
 /// What each float activation loses, by accumulated SQNR, the worst first; those with values that are not finite in one
@@ -167,7 +168,8 @@ impl Sums {
 
 /// What each layer that is simulated in INT8 loses, the one whose rounding alone costs most first.
 ///
-/// Runs every sample of `evaluator` twice for each layer.
+/// Runs every sample of `evaluator` once for each layer, and again for the `costliest` ones. `progress` gets how many of
+/// these networks were looked at, and how many there are.
 ///
 /// # Errors
 /// As for [`Evaluator::run`] and [`Study::int8`].
@@ -175,30 +177,35 @@ pub fn sensitivity(
     study: &Study,
     scales: &BTreeMap<String, f32>,
     evaluator: &Evaluator,
+    costliest: usize,
+    progress: &dyn Fn(usize, usize),
 ) -> Result<Vec<LayerLoss>, EvaluateError> {
     let (_, report) = study.with_model(scales)?;
+    let layers = layers(study, scales, &report);
+    let alone = layers.len();
+    let total = alone + costliest.min(alone);
+    let mean = |network: &dyn Network| {
+        evaluator.run(network).map(|run| run.evaluation.mean_sqnr.unwrap_or(-SQNR_LIMIT))
+    };
     let mut losses = Vec::new();
-    for layer in layers(study, scales, &report) {
-        let named = vec![layer.output.clone()];
-        let alone = match study.with(scales, &[], Only::Layers(named.clone())) {
+    for (done, layer) in layers.into_iter().enumerate() {
+        progress(done, total);
+        let network = match study.with(scales, &[], Only::Layers(vec![layer.output.clone()])) {
             Ok((network, _)) => network,
             // It is of the right kind, and yet nothing in it is rounded, such as an Add behind no convolution.
             Err(EvaluateError::Simulate { source: OnnxError::NothingQuantized { .. } }) => continue,
             Err(error) => return Err(error),
         };
-        let mean = |network: &dyn Network| {
-            evaluator.run(network).map(|run| run.evaluation.mean_sqnr.unwrap_or(-trt_metrics::SQNR_LIMIT))
-        };
-        let without = study.or_fp32(scales, &named)?.0;
-        losses.push(LayerLoss {
-            only: mean(alone.as_ref())?,
-            without: mean(without.as_ref())?,
-            node: layer.node,
-            op: layer.op,
-            output: layer.output,
-        });
+        let only = mean(network.as_ref())?;
+        losses.push(LayerLoss { node: layer.node, op: layer.op, output: layer.output, only, without: None });
     }
     losses.sort_by(|a, b| a.only.total_cmp(&b.only));
+    for (done, loss) in losses.iter_mut().take(costliest).enumerate() {
+        progress(alone + done, total);
+        let without = study.or_fp32(scales, std::slice::from_ref(&loss.output))?.0;
+        loss.without = Some(mean(without.as_ref())?);
+    }
+    progress(total, total);
     Ok(losses)
 }
 

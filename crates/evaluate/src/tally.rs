@@ -5,6 +5,7 @@ use trt_metrics::{
     Accuracy, Agreement, AveragePrecision, Confusion, IGNORED, Matches, PixelAgreement, match_boxes,
 };
 
+use crate::figures::ClassFigures;
 use crate::findings::{self, floats};
 use crate::task::{Classification, Detection, Segmentation};
 use crate::{EvaluateError, Frame, Label, Sample, Task, TaskFigures};
@@ -95,6 +96,7 @@ impl Tally {
                 matches: *matches,
                 map50_fp32: fp32.mean(),
                 map50_int8: int8.mean(),
+                classes: by_precision(fp32, int8),
                 labelled: *labelled,
             },
             Self::Segmentation { agreement, confusion, labelled } => {
@@ -103,6 +105,7 @@ impl Tally {
                     agreement: *agreement,
                     miou_fp32: miou(0),
                     miou_int8: miou(1),
+                    classes: confusion.as_deref().map(by_overlap).unwrap_or_default(),
                     labelled: *labelled,
                 }
             }
@@ -117,6 +120,25 @@ impl Tally {
             Task::Segmentation(_) => "pixel agreement",
         }
     }
+}
+
+/// Average precision of each class. Both have seen the same labels.
+fn by_precision(fp32: &AveragePrecision, int8: &AveragePrecision) -> Vec<ClassFigures> {
+    let (of_fp32, of_int8) = (fp32.by_class(), int8.by_class());
+    let figures = |(class, labelled): (u32, u64)| ClassFigures {
+        class: class as usize,
+        labelled,
+        fp32: of_fp32.get(&class).copied(),
+        int8: of_int8.get(&class).copied(),
+    };
+    fp32.labelled().into_iter().map(figures).collect()
+}
+
+/// Overlap of each class that one of the two has.
+fn by_overlap([fp32, int8]: &[Confusion; 2]) -> Vec<ClassFigures> {
+    let both = fp32.iou().into_iter().zip(int8.iou()).zip(fp32.labelled()).enumerate();
+    let figures = both.map(|(class, ((fp32, int8), labelled))| ClassFigures { class, labelled, fp32, int8 });
+    figures.filter(|figures| figures.fp32.is_some() || figures.int8.is_some()).collect()
 }
 
 /// A sample's counts and share; nothing where its label is of another kind.

@@ -10,8 +10,8 @@ use std::{env, fs};
 use runs::open;
 use trt_calib::Algorithm;
 use trt_evaluate::{
-    Classification, Detection, Evaluator, Findings, Sample, Settings, Study, Task, TaskFigures, find,
-    side_by_side,
+    Classification, Detection, Evaluator, Findings, Sample, Settings, Study, Task, TaskFigures, annotated,
+    find, side_by_side,
 };
 use trt_imaging::{Picture, Pipeline, Preprocess, Preset, ResizeMode, Size, decode};
 use trt_inference::{Batch, Choice, Content, Observed, Subject, Tensor, open_source};
@@ -184,7 +184,8 @@ fn a_trained_detector_finds_the_same_in_int8_and_is_drawn_side_by_side() {
             );
         }
         drawn += usize::from(!boxes.is_empty());
-        let png = side_by_side(&sample.name, picture, &fp32, &int8, &[]).unwrap();
+        let half = |title, found| annotated(&sample.name, picture, title, found, &[]).unwrap();
+        let png = side_by_side(&sample.name, &[half("FP32", &fp32), half("INT8", &int8)]).unwrap();
         if let Some(folder) = env::var_os("TRT_TEST_PICTURES") {
             let name = path.file_stem().unwrap().to_str().unwrap();
             fs::write(Path::new(&folder).join(format!("{name}.png")), png).unwrap();

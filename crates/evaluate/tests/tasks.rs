@@ -67,12 +67,15 @@ fn a_detector_is_judged_in_pixels_of_the_photograph() {
     // INT8 has lost the second object, and only the scores say so.
     let int8 = Echo::new(|values| values[7 + 4] = 0.1);
     let found = evaluate(&fp32, &int8, &vec![detections()], &detector()).unwrap();
-    let Some(TaskFigures::Detection { matches, map50_fp32, map50_int8, labelled }) = found.task else {
+    let Some(TaskFigures::Detection { matches, map50_fp32, map50_int8, labelled, classes }) = found.task
+    else {
         panic!("{found:?}")
     };
     assert_eq!((matches.matched, matches.lost, matches.extra, labelled), (1, 1, 0, 1));
     // Below the score that is shown it is still found, for average precision.
     assert_eq!((map50_fp32, map50_int8), (Some(1.0), Some(1.0)));
+    assert!(!classes.is_empty() && classes.iter().all(|class| class.fp32 == Some(1.0)), "{classes:?}");
+    assert_eq!(classes.iter().map(|class| class.labelled).sum::<u64>(), 2);
     assert_eq!(found.agreement.unwrap().mean, 2.0 / 3.0);
     let sqnr = |group: &str| {
         let found = found.outputs[0].groups.iter().find(|found| found.group == group).unwrap();
@@ -119,7 +122,8 @@ fn a_segmentation_is_judged_by_masks_that_went_through_the_letterbox() {
     let int8 = Echo::new(|values| values[16 + 4] = 5.0);
     let samples = vec![sample];
     let run = Evaluator::new(&fp32, &samples, &settings).run(&int8).unwrap();
-    let Some(TaskFigures::Segmentation { agreement, miou_fp32, miou_int8, labelled }) = run.evaluation.task
+    let Some(TaskFigures::Segmentation { agreement, miou_fp32, miou_int8, labelled, classes }) =
+        run.evaluation.task
     else {
         panic!("{run:?}")
     };
@@ -127,6 +131,8 @@ fn a_segmentation_is_judged_by_masks_that_went_through_the_letterbox() {
     assert_eq!(miou_fp32, Some(1.0));
     // Of 7 labelled pixels, 4 are 0 (3 found) and 3 are 1 (4 found, 3 right).
     assert_eq!(miou_int8, Some((3.0 / 4.0 + 3.0 / 4.0) / 2.0));
+    let overlaps: Vec<_> = classes.iter().map(|class| (class.labelled, class.fp32, class.int8)).collect();
+    assert_eq!(overlaps, [(4, Some(1.0), Some(0.75)), (3, Some(1.0), Some(0.75))]);
     assert_eq!(run.shares, [Some(15.0 / 16.0)]);
 }
 

@@ -333,9 +333,14 @@ fn the_most_sensitive_layer_is_the_one_that_reads_the_bad_scale() {
     let model = deep(&SHORT);
     let (fp32, samples, settings) = (open(&model).unwrap(), plain_samples(8), Settings::default());
     let evaluator = Evaluator::new(fp32.as_ref(), &samples, &settings);
-    let losses = sensitivity(&study(&model), &planted(&["b"]), &evaluator).unwrap();
+    let last = std::cell::Cell::new((0, 0));
+    let progress = |done, total| last.set((done, total));
+    let losses = sensitivity(&study(&model), &planted(&["b"]), &evaluator, 2, &progress).unwrap();
+    assert_eq!(last.get(), (6, 6), "four alone, and all but the two costliest");
     assert_eq!(losses.len(), 4);
     assert_eq!((losses[0].output.as_str(), losses[0].op.as_str()), ("c", "MatMul"));
     assert!(losses[0].only < 15.0 && losses[1].only > 30.0, "{losses:?}");
-    assert!(losses[0].without > 30.0, "{losses:?}");
+    let without: Vec<bool> = losses.iter().map(|loss| loss.without.is_some()).collect();
+    assert_eq!(without, [true, true, false, false]);
+    assert!(losses[0].without > Some(30.0), "{losses:?}");
 }

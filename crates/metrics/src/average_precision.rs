@@ -83,6 +83,12 @@ impl AveragePrecision {
         }
     }
 
+    /// How many labelled objects each class has, crowds aside; classes without any are left out.
+    pub fn labelled(&self) -> BTreeMap<u32, u64> {
+        let classes = self.classes.iter().map(|(&number, class)| (number, class.truths));
+        classes.filter(|(_, truths)| *truths > 0).collect()
+    }
+
     /// Average precision of each class that has labelled objects, from 0 to 1.
     pub fn by_class(&self) -> BTreeMap<u32, f64> {
         let labelled = self.classes.iter().filter(|(_, class)| class.truths > 0);
@@ -171,6 +177,7 @@ mod tests {
         // A class without labels is in no mean; one that is never found is 0.
         ap.add(&[found(0.0, 7, 0.9)], &[truth(0.0, 3)]);
         assert_eq!(ap.by_class().into_keys().collect::<Vec<_>>(), [0, 3]);
+        assert_eq!(ap.labelled(), BTreeMap::from([(0, 2), (3, 1)]));
         assert!((ap.mean().unwrap() - expected / 2.0).abs() < 1e-12);
     }
 

@@ -135,6 +135,11 @@ impl Confusion {
         (0..self.classes).map(of).collect()
     }
 
+    /// How many labelled pixels each class has.
+    pub fn labelled(&self) -> Vec<u64> {
+        self.counts.chunks(self.classes.max(1)).map(|found| found.iter().sum()).collect()
+    }
+
     /// Mean of [`Confusion::iou`] over the classes that have one (Long et al., "Fully Convolutional Networks for
     /// Semantic Segmentation", 2015, section 5); `None` without pixels.
     pub fn miou(&self) -> Option<f64> {
@@ -172,6 +177,7 @@ mod tests {
         assert_eq!(confusion.iou(), [Some(1.0 / 3.0), Some(2.0 / 3.0), Some(0.0), None]);
         assert!((confusion.miou().unwrap() - 1.0 / 3.0).abs() < 1e-12);
         assert_eq!(confusion.accuracy(), Some(0.6));
+        assert_eq!(confusion.labelled(), [2, 2, 1, 0]);
         let mut twice = confusion.clone();
         twice.merge(&confusion);
         assert_eq!(twice.miou(), confusion.miou());

@@ -48,6 +48,24 @@ pub struct Results {
     pub outputs: Vec<OutputFigures>,
     /// The task's own measures.
     pub measures: Vec<Measure>,
+    /// What the figures of [`Results::classes`] are, such as `average precision at IoU 0.5`.
+    pub of_classes: String,
+    /// Each class against its labels; empty where there are none.
+    pub classes: Vec<ClassFigures>,
+}
+
+/// A class against its labels.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClassFigures {
+    /// Its name, or its number.
+    pub name: String,
+    /// How many of its objects, or pixels, are labelled.
+    pub labelled: u64,
+    /// FP32's figure, from 0 to 1.
+    pub fp32: Option<f64>,
+    /// INT8's figure.
+    pub int8: Option<f64>,
 }
 
 /// How close an output is, or a group of its channels.

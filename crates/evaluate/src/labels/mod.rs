@@ -5,11 +5,13 @@ mod csv;
 mod error;
 mod folders;
 mod masks;
+mod names;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use error::LabelError;
+pub use names::class_names;
 
 use crate::Label;
 

@@ -2,9 +2,9 @@
 
 use maud::{Markup, html};
 
-use super::parts::{cosine, name, prose, table, value};
+use super::parts::{cosine, long_table, name, prose, table, value};
 use crate::data::{Against, Choice, Results, Unit};
-use crate::text::{number, plural, visible};
+use crate::text::{count, number, plural, visible};
 
 /// The figures of every set of samples.
 pub(super) fn results(all: &[Results]) -> Markup {
@@ -17,8 +17,27 @@ pub(super) fn results(all: &[Results]) -> Markup {
             @if !results.about.is_empty() { p { (prose(&results.about)) } }
             @if !results.measures.is_empty() { (measures(results)) }
             @if !results.outputs.is_empty() { (outputs(results)) }
+            @if !results.classes.is_empty() { (classes(results)) }
         }
     }
+}
+
+fn classes(results: &Results) -> Markup {
+    let rows: Vec<Vec<Markup>> = results
+        .classes
+        .iter()
+        .map(|class| {
+            vec![
+                html! { (visible(&class.name)) },
+                html! { (count(class.labelled)) },
+                value(class.fp32, Unit::Share),
+                html! { strong { (value(class.int8, Unit::Share)) } },
+                change(class.fp32, class.int8, Unit::Share),
+            ]
+        })
+        .collect();
+    let caption = format!("Classes: {}", results.of_classes);
+    long_table(&caption, 1, &["Class", "Labelled", "FP32", "INT8", "Change"], &rows, "row")
 }
 
 fn measures(results: &Results) -> Markup {
@@ -116,7 +135,7 @@ pub(super) fn choice(choice: &Choice) -> Markup {
         p.verdict { (prose(&choice.because)) }
         (table(&caption, 2, &header, &rows))
         @if !overrides.is_empty() {
-            (super::parts::long_table(
+            (long_table(
                 "Tensors with an algorithm of their own", 3, &["Tensor", "Algorithm", "Why"], &overrides, "tensor",
             ))
         }

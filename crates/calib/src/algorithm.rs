@@ -59,8 +59,6 @@ impl Default for Legacy {
 
 /// 99.9 %.
 const PERCENTILE_LOW: Algorithm = percentile(99.9);
-/// 99.99 %: what `percentile` alone means.
-const PERCENTILE: Algorithm = percentile(99.99);
 
 const fn percentile(percent: f64) -> Algorithm {
     match Percent::new(percent) {
@@ -70,12 +68,15 @@ const fn percentile(percent: f64) -> Algorithm {
 }
 
 impl Algorithm {
+    /// 99.99 %: what `percentile` alone means.
+    pub const PERCENTILE: Self = percentile(99.99);
+
     /// The word of each, in the order in which messages list them.
     pub const WORDS: [&str; 6] = ["entropy", "minmax", "percentile", "mse", "entropy1", "legacy"];
 
     /// What `auto` chooses from, in the order in which ties are decided.
     pub fn candidates() -> [Self; 5] {
-        [Self::EntropyCalibration2, PERCENTILE, PERCENTILE_LOW, Self::Mse, Self::MinMax]
+        [Self::EntropyCalibration2, Self::PERCENTILE, PERCENTILE_LOW, Self::Mse, Self::MinMax]
     }
 
     /// The word, without numbers.
@@ -142,7 +143,7 @@ impl FromStr for Algorithm {
             "mse" => Self::Mse,
             "percentile" => match parts.next() {
                 Some(number) => Self::Percentile(number.parse()?),
-                None => PERCENTILE,
+                None => Self::PERCENTILE,
             },
             "legacy" => {
                 let default = Legacy::default();

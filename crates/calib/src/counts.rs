@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::density::Density;
 use crate::{CalibError, Histogram, LinearHistogram};
 
 /// How values are counted.
@@ -121,6 +122,17 @@ impl Counts {
     /// The number of finite values.
     pub fn count(&self) -> u64 {
         either!(self, histogram => histogram.count())
+    }
+
+    /// The share of the finite values whose magnitude exceeds `threshold`, and that saturate with it; 0 where there are
+    /// none. Values of one bin are taken to lie evenly in it.
+    pub fn share_beyond(&self, threshold: f64) -> f64 {
+        match self.amax() {
+            Some(amax) if f64::from(amax) > threshold.max(0.0) => {
+                Density::new(self, f64::from(amax)).beyond(threshold) / self.count() as f64
+            }
+            _ => 0.0,
+        }
     }
 
     /// The number of NaN.

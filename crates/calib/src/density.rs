@@ -45,6 +45,16 @@ impl<'a> Density<'a> {
         (position * self.width).min(self.amax)
     }
 
+    /// The number of values whose magnitude exceeds one; a bin's own are taken to lie evenly in it.
+    pub fn beyond(&self, magnitude: f64) -> f64 {
+        let position = magnitude / self.width;
+        let first = (position.max(0.0) as usize).min(self.counts.len() - 1);
+        let end = self.end_of(first);
+        let part = (end - position).max(0.0) / (end - first as f64);
+        let above: u64 = self.counts[first + 1..].iter().sum();
+        above as f64 + self.counts[first] as f64 * part.min(1.0)
+    }
+
     /// The point below which a share of all values lies.
     pub fn quantile(&self, share: f64) -> f64 {
         let wanted = share * self.total;

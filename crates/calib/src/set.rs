@@ -76,6 +76,10 @@ pub struct Provenance {
     pub shards: Vec<Shard>,
     /// What ran the model.
     pub backends: Vec<Backend>,
+    /// Samples per run of the model, of shards the most; 0 where it is not known. It affects no count in
+    /// [`Mode::Canonical`].
+    #[serde(default)]
+    pub batch: u32,
 }
 
 /// A part of a selection: every `of`-th sample from `index` on, say.

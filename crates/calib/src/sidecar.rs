@@ -173,6 +173,9 @@ pub struct TensorRecord {
     pub max: f32,
     /// The threshold; the scale is this over 127.
     pub threshold: f64,
+    /// The share of the values that exceed the threshold, 0 to 1.
+    #[serde(default, skip_serializing_if = "is_none_of_them")]
+    pub beyond: f64,
     /// How many values were NaN.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub nan: u64,
@@ -182,6 +185,10 @@ pub struct TensorRecord {
     /// Whether the tensor was one value throughout, so that its range means little.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub zero_range: bool,
+}
+
+fn is_none_of_them(share: &f64) -> bool {
+    *share == 0.0
 }
 
 fn is_zero(n: &u64) -> bool {

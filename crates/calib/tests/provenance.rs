@@ -21,6 +21,7 @@ fn sidecar() -> Sidecar {
         min: -2.5,
         max: 1.0,
         threshold: 2.25,
+        beyond: 0.0,
         nan: 0,
         infinite: 0,
         zero_range: false,
@@ -121,7 +122,7 @@ proptest! {
         made.preprocessing = json!({ "scale": numbers[0], "mean": numbers, "deep": { &name: numbers } });
         made.params = json!({ "percentile": numbers[0], "seed": seed, &name: [numbers] });
         made.dataset.seed = seed;
-        let record = TensorRecord { amax, min, max, threshold: numbers[0], nan: seed, infinite: 0, zero_range: true };
+        let record = TensorRecord { amax, min, max, threshold: numbers[0], beyond: 0.25, nan: seed, infinite: 0, zero_range: true };
         made.tensors.insert(name, record);
         let read = Sidecar::parse(&made.write()).unwrap();
         prop_assert_eq!(&read, &made);

@@ -162,6 +162,23 @@ impl Choices<'_> {
 }
 
 impl Derived {
+    /// A table that was not derived: nothing is known of its tensors.
+    pub fn of_table(table: CalibrationTable, without_scale: BTreeMap<String, String>) -> Self {
+        Self {
+            table,
+            tensors: BTreeMap::new(),
+            without_scale,
+            with_infinities: BTreeMap::new(),
+            propagated: Vec::new(),
+            idle_overrides: Vec::new(),
+        }
+    }
+
+    /// How many of the activations have a scale: TensorRT's tables have names of its own making, too.
+    pub fn with_scale(&self, activations: &[String]) -> usize {
+        activations.iter().filter(|name| self.table.get(name.as_bytes()).is_some()).count()
+    }
+
     /// The scale of each tensor that has one.
     pub fn scales(&self) -> BTreeMap<String, f32> {
         scales(&self.table)
@@ -180,6 +197,7 @@ fn record(counts: &Counts, threshold: Threshold) -> TensorRecord {
         min,
         max,
         threshold: threshold.value,
+        beyond: counts.share_beyond(threshold.value),
         nan: counts.nan(),
         infinite: counts.infinite(),
         zero_range: min == max,

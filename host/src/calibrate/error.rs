@@ -68,6 +68,12 @@ pub enum CalibrateError {
     /// A file cannot be read.
     #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: io::Error },
+    /// TensorRT's own calibrator is asked for what it cannot do.
+    #[error("TensorRT's own calibrator, `backend: tensorrt`, has no {what}")]
+    OwnCalibrator { what: String },
+    /// There is no TensorRT to make the table.
+    #[error(transparent)]
+    NoTensorRt { source: SourceError },
     /// The backend could not do its part.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -114,6 +120,14 @@ impl From<DatasetError> for CalibrateError {
 }
 
 impl CalibrateError {
+    /// Whether activations were not numbers.
+    pub fn is_not_a_number(&self) -> bool {
+        matches!(
+            self,
+            Self::Source(SourceError::NotANumber { .. }) | Self::Dataset(DatasetError::AllNotANumber { .. })
+        )
+    }
+
     /// The broken samples that are too many, each with its reason.
     pub fn undecodable(&self) -> &[String] {
         match self {
@@ -157,6 +171,16 @@ impl CalibrateError {
                 "name a file: pipes and devices are not read, since what they give cannot be read again".to_owned()
             }
             Self::Read { .. } => "check that this is a file, that it is there, and that you may read it".to_owned(),
+            Self::OwnCalibrator { .. } => {
+                "it has `entropy`, `entropy1`, `minmax` and `legacy`, on one GPU, for all tensors alike; leave the rest out, \
+                 or choose another `backend` (`--backend auto`)"
+                    .to_owned()
+            }
+            Self::NoTensorRt { .. } => {
+                "install TensorRT 8 or 10 and NVIDIA's driver, name the folder of its libraries in `tensorrt-dir` \
+                 (`--tensorrt-dir DIR`), or choose another `backend` (`--backend auto`)"
+                    .to_owned()
+            }
             Self::Source(error) => return error.hint(),
             Self::Calib(error) => return error.hint(),
             Self::Table { source, .. } => return source.hint(),
@@ -208,6 +232,8 @@ mod tests {
             CalibrateError::OtherHistograms { path: path(), why: text() },
             CalibrateError::Read { path: path(), source: denied() },
             CalibrateError::Read { path: path(), source: io::ErrorKind::InvalidInput.into() },
+            CalibrateError::OwnCalibrator { what: text() },
+            CalibrateError::NoTensorRt { source: SourceError::Load { node: None, reason: text() } },
             CalibrateError::Calib(CalibError::UnknownAlgorithm { found: text() }),
             CalibrateError::Table { path: path(), source: TableError::Empty },
             CalibrateError::OtherModel { path: path(), why: text() },

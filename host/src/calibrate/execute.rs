@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use trt_calib::set::HistogramSet;
-use trt_calib::sidecar::{self, Backend, Sidecar};
+use trt_calib::sidecar::{self, Backend, Propagate, Sidecar};
 use trt_calib::{Algorithm, CalibrationTable, Digest};
 
 use super::auto::{Auto, without_times};
@@ -36,14 +36,12 @@ pub struct Facts<'a> {
     pub overrides: BTreeMap<String, Algorithm>,
     /// The parameters of the entropy search, or null.
     pub params: Value,
-    /// Whether ranges propagate.
-    pub propagate: bool,
+    /// Which tensors share a scale.
+    pub propagate: Propagate,
     /// Tensors without a scale, as the user asked.
     pub keep: &'a [String],
     /// Those that a rescue found.
     pub rescued: Vec<String>,
-    /// Samples per run.
-    pub batch: u32,
     /// How `auto` chose, or null.
     pub auto: Value,
     /// What was measured, or null.
@@ -72,7 +70,7 @@ pub fn sidecar(
         dataset: provenance.dataset.clone(),
         preprocessing: provenance.preprocessing.clone(),
         shapes: provenance.shapes.clone(),
-        batch: facts.batch,
+        batch: provenance.batch,
         algorithm: facts.algorithm,
         overrides: facts.overrides,
         params: facts.params,
@@ -110,6 +108,9 @@ impl Plan {
     /// # Errors
     /// What running the model, the samples and writing can cause. No table is written then.
     pub fn execute(mut self, events: &Events<'_>, interrupt: &Interrupt) -> Result<Made, CalibrateError> {
+        if self.job.is_by_tensorrt() {
+            return self.execute_by_tensorrt(events, interrupt);
+        }
         let Counting { set, remarks } = self.count(events, interrupt)?;
         interrupt.check()?;
         let thresholds = &self.job.recipe.thresholds;
@@ -156,7 +157,6 @@ impl Plan {
             propagate: thresholds.propagate,
             keep: &self.keep,
             rescued: Vec::new(),
-            batch: self.dataset.inputs().fixed_batch.map_or(recipe.batch, |batch| batch as u32),
             auto: auto.as_ref().map_or(Ok(Value::Null), |auto| auto.record(recipe.seed))?,
             evaluation,
             histograms: histograms.as_deref(),
@@ -164,7 +164,7 @@ impl Plan {
         let sidecar = sidecar(facts, &set, &derived, &bytes, &recipe.output);
         store::write(&recipe.output, &bytes, &sidecar, self.state.replaced())?;
         let counted = self.count_report(&set, remarks);
-        let report = Report::new(&self, counted, &derived, &choices, auto);
+        let report = Report::new(&self, counted, &derived, &choices, auto, &set.tensors);
         Ok(Made { table: derived.table, report })
     }
 
@@ -189,7 +189,12 @@ impl Plan {
         Ok((path, self.count_report(&set, remarks)))
     }
 
-    fn count_report(&self, set: &HistogramSet, remarks: super::run::Remarks) -> CountReport {
+    /// Samples per run of the model.
+    pub(super) fn batch(&self) -> u32 {
+        self.dataset.inputs().fixed_batch.map_or(self.job.recipe.batch, |batch| batch as u32)
+    }
+
+    pub(super) fn count_report(&self, set: &HistogramSet, remarks: super::run::Remarks) -> CountReport {
         let backend = joined(&set.provenance.backends);
         let control_flow = trt_onnx::obstacles(&self.onnx).control_flow;
         CountReport {
@@ -201,11 +206,7 @@ impl Plan {
             skipped: set.provenance.dataset.skipped.clone(),
             subgraph_nodes: self.onnx.subgraph_nodes(),
             control_flow,
-            // What cannot be read of them, running the model has told.
-            not_finite_weights: match remarks.saved {
-                true => Vec::new(),
-                false => trt_onnx::nonfinite_weights(&self.onnx).unwrap_or_default(),
-            },
+            not_finite_weights: self.not_finite_weights.clone(),
             remarks,
         }
     }

@@ -13,6 +13,7 @@ pub mod derive;
 mod error;
 mod execute;
 mod fit;
+mod health;
 mod job;
 pub mod keep;
 mod plan;
@@ -21,6 +22,7 @@ mod run;
 pub mod saved;
 pub mod split;
 pub mod store;
+mod tensorrt;
 pub mod time;
 
 #[cfg(test)]
@@ -37,8 +39,9 @@ pub use auto::without_times;
 pub use error::CalibrateError;
 pub use execute::{Facts, Made, sidecar};
 pub use fit::Fit;
+pub use health::{Health, why};
 pub use job::{Job, Shapes, TABLE_VERSION};
-pub use plan::{Plan, folder_of, hash_external, model_source, params, read_model};
+pub use plan::{Plan, folder_of, hash_external, model_source, params, read_model, shared};
 pub use report::{Origin, Summary};
 
 use self::plan::PlanSummary;
@@ -146,7 +149,7 @@ pub fn run(plan: Plan, ui: &Ui, interrupt: &Interrupt) -> Result<TableOutcome, C
     let checkpoint = plan.checkpoint();
     let Made { table, report } = with_progress(&planned, ui, |events| plan.execute(events, interrupt))
         .inspect_err(|error| {
-            complain(error, checkpoint.as_deref(), ui);
+            complain(error, &planned, checkpoint.as_deref(), ui);
         })?;
     summary.entries = table.entries().len();
     ui.say(format_args!("{shown} written: {} scales", summary.entries));
@@ -166,7 +169,7 @@ pub fn run_shard(plan: Plan, ui: &Ui, interrupt: &Interrupt) -> Result<Summary, 
     let checkpoint = plan.checkpoint();
     let (path, counted) = with_progress(&planned, ui, |events| plan.execute_shard(events, interrupt))
         .inspect_err(|error| {
-            complain(error, checkpoint.as_deref(), ui);
+            complain(error, &planned, checkpoint.as_deref(), ui);
         })?;
     ui.say(format_args!("{} written", path.display()));
     counted.say(ui);
@@ -197,7 +200,10 @@ fn with_progress<T>(planned: &PlanSummary, ui: &Ui, work: impl FnOnce(&Events<'_
 }
 
 /// What an error's message leaves out.
-fn complain(error: &CalibrateError, checkpoint: Option<&Path>, ui: &Ui) {
+fn complain(error: &CalibrateError, planned: &PlanSummary, checkpoint: Option<&Path>, ui: &Ui) {
+    if error.is_not_a_number() {
+        planned.not_finite_weights.iter().for_each(|weight| ui.warn(report::told_of(weight)));
+    }
     // The message names the first few.
     let bad = error.undecodable().iter().skip(error::SHOWN);
     bad.for_each(|sample| ui.detail(format_args!("could not be decoded: {sample}")));

@@ -9,12 +9,12 @@ use prost::bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 use trt_calib::set::{self, HistogramSet, Provenance};
-use trt_calib::sidecar::{self, ModelSource, Wanted, WantedAlgorithm, WantedDataset};
+use trt_calib::sidecar::{self, ModelSource, Propagate, Wanted, WantedAlgorithm, WantedDataset};
 use trt_calib::{Algorithm, Digest};
 use trt_dataset::{Dataset, Inputs, Sampling, Shard};
 use trt_files::{self as files, ReadError};
 use trt_inference::Choice;
-use trt_onnx::{ExternalFile, Model, OnnxError, Propagation, Sharing};
+use trt_onnx::{ExternalFile, Model, NonFinite, OnnxError, Propagation, Sharing};
 
 use super::error::CalibrateError;
 use super::job::Job;
@@ -44,6 +44,8 @@ pub struct Plan {
     pub(super) overrides: BTreeMap<String, Algorithm>,
     /// Which of them share a scale.
     pub(super) propagation: Propagation,
+    /// Weights with NaN or infinities; not looked for where the model is not run.
+    pub(super) not_finite_weights: Vec<NonFinite>,
     pub(super) started: Instant,
     /// What is to be done about the table that is there.
     pub state: State,
@@ -84,6 +86,8 @@ pub struct PlanSummary {
     pub inputs: BTreeMap<String, Vec<u64>>,
     /// Activations to be counted.
     pub activations: usize,
+    /// Weights with NaN or infinities.
+    pub not_finite_weights: Vec<NonFinite>,
     /// The algorithm.
     pub algorithm: Chosen,
     /// Tensors with another one.
@@ -103,6 +107,7 @@ impl Plan {
     /// Every variant of [`CalibrateError`] that does not come from running the model or writing.
     pub fn new(job: Job, interrupt: &Interrupt) -> Result<Self, CalibrateError> {
         let started = Instant::now();
+        job.check_calibrator()?;
         let failed = |source| CalibrateError::Model { path: job.onnx.clone(), source };
         let (bytes, onnx) = read_model(&job.onnx).map_err(failed)?;
         if onnx.has_qdq() {
@@ -120,9 +125,9 @@ impl Plan {
         let names: Vec<&str> = activations.iter().map(String::as_str).collect();
         let overrides = derive::overrides(&recipe.thresholds.overrides, &names)
             .map_err(|pattern| CalibrateError::Override { pattern: pattern.to_owned() })?;
-        let propagation = match recipe.thresholds.propagate {
-            true => trt_onnx::propagation(&onnx, Sharing::default()),
-            false => Propagation::default(),
+        let propagation = match job.is_by_tensorrt() {
+            true => Propagation::default(),
+            false => shared(&onnx, recipe.thresholds.propagate),
         };
         let model = model_source(&job.onnx, &bytes, &onnx)?;
         interrupt.check()?;
@@ -142,6 +147,7 @@ impl Plan {
             keep,
             overrides,
             propagation,
+            not_finite_weights: Vec::new(),
             started,
             state: State::Missing,
             counts: Counts::Run { although: None },
@@ -151,6 +157,10 @@ impl Plan {
         }
         plan.divide(interrupt)?;
         plan.counts = plan.counts()?;
+        if !matches!((&plan.state, &plan.counts), (State::UpToDate(_), _) | (_, Counts::Saved(_))) {
+            // What cannot be read of them, running the model tells.
+            plan.not_finite_weights = trt_onnx::nonfinite_weights(&plan.onnx).unwrap_or_default();
+        }
         Ok(plan)
     }
 
@@ -174,6 +184,9 @@ impl Plan {
 
     /// Looks at the histograms that are there.
     fn counts(&self) -> Result<Counts, CalibrateError> {
+        if self.job.is_by_tensorrt() {
+            return Ok(Counts::Run { although: None });
+        }
         if self.job.resume {
             return self.resumed();
         }
@@ -209,6 +222,7 @@ impl Plan {
     /// Where histograms are written, if they are.
     pub(super) fn histograms(&self) -> Option<std::path::PathBuf> {
         match self.job.shard {
+            _ if self.job.is_by_tensorrt() => None,
             Some(shard) => Some(saved::shard_of(&self.job.recipe.output, shard)),
             None => self.job.recipe.histograms.clone(),
         }
@@ -255,6 +269,7 @@ impl Plan {
             available: self.dataset.available(),
             inputs: self.dataset.inputs().recorded_shapes(),
             activations: self.activations.len(),
+            not_finite_weights: self.not_finite_weights.clone(),
             algorithm: recipe.thresholds.algorithm,
             overrides: self.overrides.clone(),
             backend: recipe.running.backend,
@@ -292,8 +307,9 @@ impl Plan {
             },
             overrides: self.overrides.clone(),
             params: self.params()?,
-            mode: self.job.recipe.running.histogram,
+            mode: self.job.mode(),
             propagate: thresholds.propagate,
+            by_tensorrt: self.job.is_by_tensorrt(),
             keep: self.keep.clone(),
         })
     }
@@ -305,6 +321,9 @@ impl Plan {
             Chosen::Auto => true,
             Chosen::Of(algorithm) => algorithm.takes_entropy_params(),
         };
+        if self.job.is_by_tensorrt() {
+            return Ok(Value::Null);
+        }
         params(takes || self.overrides.values().any(|other| other.takes_entropy_params()), thresholds.entropy)
     }
 
@@ -329,8 +348,9 @@ impl Plan {
                 },
                 shards: self.job.shard.map(shard).into_iter().collect(),
                 backends: Vec::new(),
+                batch: self.batch(),
             },
-            mode: recipe.running.histogram,
+            mode: self.job.mode(),
             tensors: Vec::new(),
             omitted: Vec::new(),
         })
@@ -347,6 +367,15 @@ fn part(dataset: &Dataset, shard: Shard) -> Result<Dataset, CalibrateError> {
             Err(trt_dataset::DatasetError::EmptyShard { shard, chosen }.into())
         }
         false => Ok(dataset.subset(&positions)),
+    }
+}
+
+/// The activations that share a scale.
+pub fn shared(model: &Model, propagate: Propagate) -> Propagation {
+    match propagate {
+        Propagate::None => Propagation::default(),
+        Propagate::Copies => trt_onnx::propagation(model, Sharing::default()),
+        Propagate::All => trt_onnx::propagation(model, Sharing::ALL),
     }
 }
 

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 use trt_calib::Algorithm;
+use trt_calib::set::Counted;
 use trt_calib::sidecar::{Propagated, Skipped};
 use trt_onnx::{Conflict, ControlFlow, NonFinite};
 
 use super::auto::Auto;
 use super::derive::{Choices, Derived, IdleOverride};
+use super::health::{Health, Layers};
 use super::plan::Plan;
 use super::run::Remarks;
 use super::split::SplitRecord;
@@ -64,6 +66,10 @@ pub struct Report {
     pub propagated: Vec<Propagated>,
     /// Tensors that more than one would share its scale with: TensorRT rescales there.
     pub conflicts: Vec<Conflict>,
+    /// Which layers may run in INT8.
+    pub layers: Layers,
+    /// What the ranges tell.
+    pub health: Health,
     /// Overrides that do nothing.
     pub idle_overrides: Vec<IdleOverride>,
     /// From looking for the model to having written the table, in seconds.
@@ -80,6 +86,13 @@ pub struct AutoReport {
     /// All of it.
     #[serde(flatten)]
     pub chosen: trt_evaluate::Chosen,
+}
+
+/// A weight that is no finite number, in words.
+pub(super) fn told_of(weight: &NonFinite) -> String {
+    let NonFinite { tensor, nan, infinite, elements, reader } = weight;
+    let reader = reader.as_ref().map_or(String::new(), |reader| format!(", read by {reader}"));
+    format!("weight `{tensor}`{reader}: {nan} of {elements} values are NaN, {infinite} infinite")
 }
 
 /// How many of a list are named without `-v`.
@@ -105,8 +118,16 @@ impl CountReport {
         if let Some(why) = &self.remarks.not_kept {
             ui.warn(format_args!("the histograms are not kept: {why}"));
         }
+        if let Some(why) = &self.remarks.not_checkpointed {
+            ui.warn(format_args!("`--resume` could not have gone on: what was counted was not kept: {why}"));
+        }
         if self.remarks.resumed > 0 {
-            ui.say(format_args!("  {} of them had been counted before", self.remarks.resumed));
+            let covers =
+                if self.remarks.has_noticed() { "; what follows on images is of the others" } else { "" };
+            ui.say(format_args!("  {} of them had been counted before{covers}", self.remarks.resumed));
+        }
+        if self.used == 1 {
+            ui.warn("a single sample was used: ranges are what this one shows; hundreds are usual");
         }
         if self.requested > self.available as u64 {
             ui.say(format_args!("  {} samples asked for, there are {}", self.requested, self.available));
@@ -141,10 +162,10 @@ impl CountReport {
                 ui.detail(format_args!("    `{}` ({}): {values}", node.node, node.op));
             }
         }
-        for NonFinite { tensor, nan, infinite, elements, .. } in &self.not_finite_weights {
-            let told = format!("weight `{tensor}`: {nan} of {elements} values are NaN, {infinite} infinite");
+        for weight in &self.not_finite_weights {
+            let told = told_of(weight);
             // Attention masks are made of infinities.
-            if *nan > 0 { ui.warn(told) } else { ui.detail(format_args!("    {told}")) }
+            if weight.nan > 0 { ui.warn(told) } else { ui.detail(format_args!("    {told}")) }
         }
     }
 }
@@ -156,6 +177,7 @@ impl Report {
         derived: &Derived,
         choices: &Choices<'_>,
         auto: Option<Auto>,
+        counts: &[Counted],
     ) -> Self {
         Self {
             algorithm: choices.algorithm,
@@ -166,10 +188,12 @@ impl Report {
                 chosen: auto.chosen,
             }),
             counted,
-            with_scale: derived.tensors.len(),
+            with_scale: derived.with_scale(&plan.activations),
             without_scale: derived.without_scale.clone(),
             with_infinities: derived.with_infinities.clone(),
             propagated: derived.propagated.clone(),
+            layers: Layers::of(&plan.onnx, &derived.scales(), &plan.keep),
+            health: Health::of(&derived.tensors, counts),
             conflicts: plan.propagation.conflicts.clone(),
             idle_overrides: derived.idle_overrides.clone(),
             seconds: plan.started.elapsed().as_secs_f64(),
@@ -202,6 +226,8 @@ impl Report {
             100.0 * self.coverage()
         ));
         list(ui, &self.without_scale);
+        self.layers.say(ui);
+        self.health.say(ui);
         if !self.with_infinities.is_empty() {
             ui.warn(format_args!(
                 "{} activation(s) held infinities and have no scale",

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -16,7 +17,7 @@ use super::{Event, Events, saved, store};
 use crate::interrupt::Interrupt;
 
 /// How often what was counted is kept.
-const CHECKPOINT: Duration = Duration::from_secs(30);
+pub(super) const CHECKPOINT: Duration = Duration::from_secs(30);
 
 /// Histograms, and how they came about.
 #[derive(Debug)]
@@ -34,7 +35,9 @@ pub struct Remarks {
     pub saved: bool,
     /// Why they could not be kept; another algorithm needs another run then.
     pub not_kept: Option<String>,
-    /// Samples that an interrupted run had counted.
+    /// Why what was counted could not be kept on the way; nothing could have been resumed since.
+    pub not_checkpointed: Option<String>,
+    /// Samples that an interrupted run had counted. What is noticed of samples below is noticed of the others.
     pub resumed: usize,
     /// Why the model ran on what it ran on.
     pub because: Vec<String>,
@@ -48,6 +51,14 @@ pub struct Remarks {
     pub unchanging_inputs: Vec<String>,
     /// From the first sample to the last, in seconds.
     pub seconds: f64,
+}
+
+impl Remarks {
+    /// Whether anything was noticed of samples.
+    pub fn has_noticed(&self) -> bool {
+        let Self { notes, near_duplicates, flat, unchanging_inputs, .. } = self;
+        !(notes.is_empty() && near_duplicates.is_empty() && flat.is_empty() && unchanging_inputs.is_empty())
+    }
 }
 
 impl Plan {
@@ -64,33 +75,31 @@ impl Plan {
             Counts::Resume(set) => Some(*set),
             Counts::Run { .. } => None,
         };
-        let mut counting = self.run(earlier.as_ref(), events, interrupt)?;
+        let Opened { what: source, because, .. } = self.open()?;
+        let counting = self.run(&*source, because, earlier.as_ref(), CHECKPOINT, events, interrupt)?;
+        self.keep(counting)
+    }
+
+    /// Writes histograms, where they are kept.
+    pub(super) fn keep(&self, mut counting: Counting) -> Result<Counting, CalibrateError> {
         if let Some(path) = self.histograms() {
             match saved::write(&path, &counting.set) {
                 Ok(()) => store::remove(&saved::checkpoint_of(&path))?,
                 // A table can be made of them all the same.
-                Err(error) if self.job.shard.is_none() => {
-                    let cause = error.source().map_or(String::new(), |cause| format!(": {cause}"));
-                    counting.remarks.not_kept = Some(format!("{error}{cause}"));
-                }
+                Err(error) if self.job.shard.is_none() => counting.remarks.not_kept = Some(chain(&error)),
                 Err(error) => return Err(error),
             }
         }
         Ok(counting)
     }
 
-    fn run(
-        &self,
-        earlier: Option<&HistogramSet>,
-        events: &Events<'_>,
-        interrupt: &Interrupt,
-    ) -> Result<Counting, CalibrateError> {
+    /// Opens what runs the model. What it cannot count is among its histograms' omitted.
+    fn open(&self) -> Result<Opened<Box<dyn HistogramSource>>, CalibrateError> {
         let recipe = &self.job.recipe;
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let settings = Settings {
             mode: recipe.running.histogram,
             on_nan: recipe.running.on_nan,
-            threads,
+            threads: threads(),
             devices: recipe.running.devices.clone(),
             onnxruntime: recipe.running.onnxruntime.clone(),
             tf32: recipe.running.tf32,
@@ -98,9 +107,20 @@ impl Plan {
         };
         let folder = folder_of(&self.job.onnx);
         let subject = Subject { model: &self.onnx, folder, activations: &self.activations };
-        let opened = open_source(&subject, recipe.running.backend, &settings)?;
-        // What could not be had is among the histograms' omitted.
-        let Opened { what: source, because, .. } = opened;
+        Ok(open_source(&subject, recipe.running.backend, &settings)?)
+    }
+
+    /// Counts all samples that were not counted `earlier`, and keeps what was counted `every` so often.
+    pub(super) fn run(
+        &self,
+        source: &dyn HistogramSource,
+        because: Vec<String>,
+        earlier: Option<&HistogramSet>,
+        every: Duration,
+        events: &Events<'_>,
+        interrupt: &Interrupt,
+    ) -> Result<Counting, CalibrateError> {
+        let recipe = &self.job.recipe;
         let backend = source.backend();
         events(Event::Backend { name: backend.name, version: &backend.version, because: &because });
 
@@ -109,38 +129,45 @@ impl Plan {
             batch: recipe.batch as usize,
             max_undecodable: recipe.max_undecodable,
             on_nan: recipe.running.on_nan,
-            threads,
+            threads: threads(),
             done: earlier.map(|set| self.positions(set)).unwrap_or_default(),
             ..Rules::default()
         };
         let resumed = rules.done.len();
-        let record =
-            |histograms: Histograms, tally: &Tally| self.record(histograms, tally, &*source, earlier);
+        let record = |histograms: Histograms, tally: &Tally| self.record(histograms, tally, source, earlier);
+        let not_checkpointed = Mutex::new(None);
         let keep = |tally: &Tally| -> Result<(), Box<dyn Error + Send + Sync>> {
             let Some(path) = self.checkpoint() else { return Ok(()) };
             if tally.used.is_empty() {
                 return Ok(());
             }
-            Ok(saved::write(&path, &record(source.snapshot()?, tally)?)?)
+            let set = record(source.snapshot()?, tally)?;
+            // A full disk is no reason to stop: only resuming suffers.
+            if let Err(error) = saved::write(&path, &set) {
+                not_checkpointed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(chain(&error));
+            }
+            Ok(())
         };
         // Where order counts, nothing can be added to what was kept.
         let keeps = self.checkpoint().is_some() && recipe.running.histogram == trt_calib::Mode::Canonical;
         let hooks = Hooks {
             progress: &|done, total| events(Event::Images { done, total }),
             cancelled: &|| interrupt.is_raised(),
-            checkpoint: keeps.then_some(Checkpoint { every: CHECKPOINT, samples: usize::MAX, save: &keep }),
+            checkpoint: keeps.then_some(Checkpoint { every, samples: usize::MAX, save: &keep }),
         };
-        let tally = trt_dataset::run(&*source, &self.dataset, &rules, hooks)?;
+        let tally = trt_dataset::run(source, &self.dataset, &rules, hooks)?;
         let seconds = begun.elapsed().as_secs_f64();
         let set = record(source.snapshot()?, &tally)?;
         let set = saved::sorted(set)?;
         interrupt.check()?;
         let survey = tally.survey(&self.dataset);
-        let remarks = Remarks { resumed, because, notes: tally.notes, seconds, ..self.remarks(survey) };
+        let not_checkpointed = not_checkpointed.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let notes = tally.notes;
+        let remarks = Remarks { not_checkpointed, resumed, because, notes, seconds, ..self.remarks(survey) };
         Ok(Counting { set, remarks })
     }
 
-    fn remarks(&self, survey: Survey) -> Remarks {
+    pub(super) fn remarks(&self, survey: Survey) -> Remarks {
         let name = |at: usize| self.dataset.images()[at].name.clone();
         let names = |group: Vec<usize>| group.into_iter().map(name).collect::<Vec<_>>();
         let mut flat: Vec<usize> = survey.flat;
@@ -192,6 +219,16 @@ impl Plan {
         }
         Ok(set)
     }
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// An error with what lies behind it.
+fn chain(error: &dyn Error) -> String {
+    let behind = std::iter::successors(error.source(), |&error| error.source());
+    behind.fold(error.to_string(), |text, error| format!("{text}: {error}"))
 }
 
 /// Adds what was counted earlier.

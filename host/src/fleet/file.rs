@@ -1,9 +1,11 @@
 //! What the fleet file may say: its keys and their defaults, and nothing about what they mean together.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use trt_calib::{Algorithm, Mode};
+use trt_calib::sidecar::Propagate;
+use trt_calib::{Algorithm, EntropyParams, Mode};
 use trt_dataset::Pairing;
 use trt_imaging::Preprocess;
 use trt_inference::{Choice, OnNan};
@@ -99,8 +101,10 @@ pub struct CalibrationFile {
     pub overrides: Option<BTreeMap<String, value::Named<Algorithm>>>,
     pub entropy: Option<EntropyFile>,
     pub histogram: Option<Mode>,
-    pub propagate: Option<bool>,
+    #[serde(default, deserialize_with = "value::propagate")]
+    pub propagate: Option<Propagate>,
     pub backend: Option<Choice>,
+    pub tensorrt_dir: Option<String>,
     pub onnxruntime: Option<String>,
     pub devices: Option<Vec<u32>>,
     pub tf32: Option<bool>,
@@ -164,6 +168,26 @@ pub struct EntropyFile {
     pub whole: Option<bool>,
 }
 
+impl EntropyFile {
+    /// The parameters; what is not said is as in the preset. They are not checked.
+    pub fn params(&self) -> serde_json::Result<EntropyParams> {
+        serde_json::to_value(self).and_then(serde_json::from_value)
+    }
+}
+
+impl FromStr for EntropyFile {
+    type Err = serde_yaml::Error;
+
+    /// From the command line: a preset, or keys with values, `stride=2,levels=128`.
+    fn from_str(text: &str) -> Result<Self, serde_yaml::Error> {
+        let yaml = match text.contains('=') {
+            true => text.replace(',', "\n").replace('=', ": "),
+            false => format!("preset: {text:?}"),
+        };
+        serde_yaml::from_str(&yaml)
+    }
+}
+
 /// `models.<name>.evaluate`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, expecting = "a map of the evaluation's keys")]
@@ -174,6 +198,7 @@ pub struct EvaluateFile {
     #[serde(default, deserialize_with = "value::positive")]
     pub count: Option<u32>,
     pub labels: Option<LabelsFile>,
+    pub names: Option<value::ListOrFile>,
     pub detector: Option<Format>,
     #[serde(default)]
     pub groups: BTreeMap<String, Groups>,

@@ -25,11 +25,12 @@ use trt_wire::{BuildSpec, HookName, ModelName, Verification};
 
 pub use check::is_host;
 pub use error::{FleetError, nearest};
+pub use file::{EntropyFile, PairingWord};
 pub use files::{Files, FilesError, images_at};
 pub use findings::{Finding, Level};
 #[cfg(test)]
 pub use paths::PathError;
-pub use recipe::{Chosen, Evaluation, Labels, Recipe, Running, Source, Thresholds, histograms_of};
+pub use recipe::{Chosen, Evaluation, Labels, Names, Recipe, Running, Source, Thresholds, histograms_of};
 pub use select::Selector;
 
 /// A fleet file that was read, resolved and checked.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
+use trt_calib::sidecar::Propagate;
 use trt_calib::{Algorithm, CalibError, EntropyParams, Mode};
 use trt_dataset::{Form, Pairing};
 use trt_imaging::Preprocess;
@@ -74,7 +75,7 @@ impl Source {
 }
 
 /// How scales are chosen from histograms. None of it needs the model to run again.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Thresholds {
     /// The algorithm, for all tensors without one of their own.
     pub algorithm: Chosen,
@@ -82,19 +83,8 @@ pub struct Thresholds {
     pub overrides: BTreeMap<String, Algorithm>,
     /// The parameters of the entropy algorithms.
     pub entropy: EntropyParams,
-    /// Whether tensors that only pass values on share one scale, as in TensorRT.
-    pub propagate: bool,
-}
-
-impl Default for Thresholds {
-    fn default() -> Self {
-        Self {
-            algorithm: Chosen::default(),
-            overrides: BTreeMap::new(),
-            entropy: EntropyParams::default(),
-            propagate: true,
-        }
-    }
+    /// Which tensors share a scale with what they come from.
+    pub propagate: Propagate,
 }
 
 /// How INT8 is held against FP32.
@@ -106,10 +96,21 @@ pub struct Evaluation {
     pub count: Option<u32>,
     /// What is in them.
     pub labels: Option<Labels>,
+    /// What the classes are called, by number.
+    pub names: Option<Names>,
     /// How the outputs of a detector are read.
     pub detector: Option<Format>,
     /// Channels that are compared by themselves, by output.
     pub groups: BTreeMap<String, Groups>,
+}
+
+/// Where the names of classes come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Names {
+    /// These.
+    List(Vec<String>),
+    /// A file with a name in each line.
+    File(PathBuf),
 }
 
 /// Where labels come from.
@@ -132,6 +133,8 @@ pub struct Running {
     pub backend: Choice,
     /// ONNX Runtime's library; looked for where the system has libraries if absent.
     pub onnxruntime: Option<PathBuf>,
+    /// The folder of TensorRT's libraries; looked for where the system has libraries if absent.
+    pub tensorrt_dir: Option<PathBuf>,
     /// GPUs by number; the first one if empty.
     pub devices: Vec<u32>,
     /// Whether convolutions on a GPU may round their inputs to TF32.
@@ -147,6 +150,7 @@ impl Default for Running {
         Self {
             backend: Choice::default(),
             onnxruntime: None,
+            tensorrt_dir: None,
             devices: Vec::new(),
             tf32: true,
             on_nan: OnNan::default(),

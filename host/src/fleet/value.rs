@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use trt_calib::CalibError;
+use trt_calib::sidecar::Propagate;
 use trt_wire::ShapeRange;
 
 use super::recipe::{ALGORITHMS, Chosen};
@@ -87,6 +88,27 @@ pub fn file_or_false<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     deserializer.deserialize_any(FileOrFalse).map(Some)
 }
 
+/// What shares a scale: a word, or `true` for what every TensorRT shares and `false` for nothing.
+pub fn propagate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Propagate>, D::Error> {
+    struct Word;
+    impl Visitor<'_> for Word {
+        type Value = Propagate;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("`copies` (or `true`), `all`, or `none` (or `false`)")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Propagate, E> {
+            text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
+        }
+
+        fn visit_bool<E: Error>(self, shared: bool) -> Result<Propagate, E> {
+            Ok(if shared { Propagate::Copies } else { Propagate::None })
+        }
+    }
+    deserializer.deserialize_any(Word).map(Some)
+}
+
 /// A string, or a sequence of strings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OneOrMany(pub Vec<String>);
@@ -114,6 +136,35 @@ impl<'de> Deserialize<'de> for OneOrMany {
             }
         }
         deserializer.deserialize_any(OneOrManyVisitor)
+    }
+}
+
+/// Strings in a sequence, or a file that holds them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListOrFile {
+    List(Vec<String>),
+    File(String),
+}
+
+impl<'de> Deserialize<'de> for ListOrFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ListOrFileVisitor;
+        impl<'de> Visitor<'de> for ListOrFileVisitor {
+            type Value = ListOrFile;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a file, or a sequence of names")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(ListOrFile::File(text.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(seq)).map(ListOrFile::List)
+            }
+        }
+        deserializer.deserialize_any(ListOrFileVisitor)
     }
 }
 

@@ -170,7 +170,8 @@ pub fn calibrate(calibrator: Ptr) {
         let cached = read(&c, "readCalibrationCache");
         if !cached {
             while batch(&c) {}
-            write(&c, "writeCalibrationCache", b"recorded cache");
+            let said = std::env::var("RECORDER_CACHE").ok();
+            write(&c, "writeCalibrationCache", said.as_ref().map_or(b"recorded cache", String::as_bytes));
         }
         if algorithm == LEGACY {
             let quantile = c.method::<Get<f64>>("getQuantile")(c.this);
@@ -201,7 +202,7 @@ unsafe fn read(calibrator: &Callback, method: &str) -> bool {
 
 /// # Safety
 /// `method` is one of the two that write.
-unsafe fn write(calibrator: &Callback, method: &str, bytes: &'static [u8]) {
+unsafe fn write(calibrator: &Callback, method: &str, bytes: &[u8]) {
     record(&format!("  IInt8Calibrator.{method}({})", quote(bytes)));
     // SAFETY: promised by the caller.
     unsafe {

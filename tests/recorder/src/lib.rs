@@ -10,6 +10,7 @@
 //! - `RECORDER_LOG`: the file to write to.
 //! - `RECORDER_PLANT`: slots put elsewhere on purpose, `VBuilderConfig::setFlag=12 VTensor::getType=5`; what is there already takes
 //!   the free slot.
+//! - `RECORDER_CACHE`, if set: the calibration table that a calibration writes in place of two words.
 //! - `RECORDER_OBJECTS`, if set: a file for a line `+IBuilder#1` for each object that the caller is to delete, and `-IBuilder#1`
 //!   when it does.
 //!

@@ -107,6 +107,7 @@ fn provenance(first: Provenance, other: Provenance) -> Result<Provenance, SetErr
     let mut merged = first;
     merged.tool_versions.extend(other.tool_versions);
     merged.backends.extend(other.backends);
+    merged.batch = merged.batch.max(other.batch);
     merged.created = merged.created.max(other.created);
     let dataset = &mut merged.dataset;
     dataset.count += other.dataset.count;

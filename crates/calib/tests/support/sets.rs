@@ -31,6 +31,7 @@ pub fn set_of(mode: Mode, tensors: Vec<(String, Counts)>) -> HistogramSet {
             skipped: Vec::new(),
         },
         shards: Vec::new(),
+        batch: 1,
         backends: vec![Backend {
             name: "rten".to_owned(),
             version: "0.27.0".to_owned(),

@@ -2,13 +2,16 @@
 
 mod bad;
 mod foreign;
+mod lost;
 mod models;
+mod own_calibrator;
 
 use std::path::Path;
 use std::sync::Mutex;
 
 use tempfile::TempDir;
 use trt_calib::Algorithm;
+use trt_calib::sidecar::Propagate;
 use trt_calib::table::TableVersion;
 use trt_dataset::{Pairing, Wanted};
 use trt_imaging::Preprocess;
@@ -387,7 +390,7 @@ fn another_algorithm_is_derived_from_saved_histograms() {
                 0 => recipe.thresholds.algorithm = Chosen::Of(Algorithm::Mse),
                 1 => drop(recipe.thresholds.overrides.insert("r".into(), Algorithm::MinMax)),
                 2 => bench.job.keep = vec!["c".into()],
-                _ => recipe.thresholds.propagate = false,
+                _ => recipe.thresholds.propagate = Propagate::None,
             }
         }
         let (table, report) = bench.run().unwrap();

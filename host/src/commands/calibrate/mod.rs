@@ -2,7 +2,7 @@
 
 mod single;
 
-pub use single::{algorithm, overriding};
+pub use single::{algorithm, entropy, overriding};
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,7 +14,7 @@ use trt_wire::Precision;
 
 use self::single::Single;
 
-use super::{Context, evaluate};
+use super::{Context, report};
 use crate::calibrate::{self, CalibrateError, Job, Plan, Summary};
 use crate::fleet::{Calibration, Fleet, Model};
 
@@ -64,7 +64,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
         }])?;
         outcome?;
         if let Some(path) = &args.report {
-            evaluate::report_calibration(onnx, &recipe, path, context)?;
+            report::write_calibrated(onnx, &recipe, path, context)?;
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -109,7 +109,7 @@ pub fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     if let (Some(path), [model]) = (&args.report, reported.as_slice()) {
         match &model.calibration {
             Some(Calibration::Recipe(recipe)) => {
-                evaluate::report_calibration(&model.onnx, recipe, path, context)?;
+                report::write_calibrated(&model.onnx, recipe, path, context)?;
             }
             _ => context.ui.warn("no report is written of a table made elsewhere"),
         }

@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
+use trt_calib::sidecar::Propagate;
 use trt_calib::table::TableVersion;
-use trt_calib::{Algorithm, CalibError, Mode};
-use trt_dataset::{Pairing, Wanted};
+use trt_calib::{Algorithm, CalibError, EntropyParams, Mode};
+use trt_dataset::Wanted;
 use trt_imaging::Preprocess;
 use trt_inference::{Choice, OnNan};
 
 use crate::calibrate::{Job, Shapes, TABLE_VERSION};
 use crate::fleet::{
-    Chosen, Evaluation, Files, FilesError, Recipe, Running, Source, Thresholds, histograms_of,
+    Chosen, EntropyFile, Evaluation, Files, FilesError, PairingWord, Recipe, Running, Source, Thresholds,
+    histograms_of,
 };
 
 /// A model without a fleet file.
@@ -32,24 +34,33 @@ pub struct Single {
     /// `.npy` or `.npz` files for an input, or for all without images; may be repeated
     #[arg(long, value_name = "[INPUT=]WHERE", requires = "onnx", value_parser = array)]
     array: Vec<(Option<String>, String)>,
+    /// How samples of several inputs find each other: by `name`, or in the `order` of their paths
+    #[arg(long, value_name = "HOW", requires = "onnx", value_parser = word::<PairingWord>, default_value = "name")]
+    pairing: PairingWord,
     /// `auto`, `entropy`, `entropy1`, `minmax`, `mse`, `percentile[:P]` or `legacy[:Q:C]`
     #[arg(long, value_name = "NAME", requires = "onnx", value_parser = chosen, default_value = "entropy")]
     algorithm: Chosen,
     /// An algorithm for the tensors of this name, `*` in it for any text; may be repeated
     #[arg(long = "override", value_name = "NAME=ALGORITHM", requires = "onnx", value_parser = overriding)]
     overrides: Vec<(String, Algorithm)>,
+    /// The entropy search: a preset (`tensorrt`, `migacz`, `pytorch-quantization`, `ncnn`), or keys as in the fleet file: `stride=2,levels=128`
+    #[arg(long, value_name = "HOW", requires = "onnx", value_parser = entropy)]
+    entropy: Option<EntropyParams>,
     /// How values are counted: `canonical`, or `tensorrt` for comparisons with its own tables
     #[arg(long, value_name = "MODE", requires = "onnx", value_parser = word::<Mode>, default_value = "canonical")]
     histogram_mode: Mode,
-    /// Give tensors that only pass values on scales of their own
-    #[arg(long, requires = "onnx")]
-    no_propagate: bool,
-    /// What runs the model: `auto`, `rten`, `onnxruntime` or `cuda`
+    /// What shares a scale with what it comes from: `copies`, as in every TensorRT, `all` (concats and slices too), or `none`
+    #[arg(long, value_name = "WHAT", requires = "onnx", default_value_t)]
+    propagate: Propagate,
+    /// What runs the model: `auto`, `rten`, `onnxruntime`, `cuda` or `tensorrt`
     #[arg(long, value_name = "NAME", requires = "onnx", value_parser = word::<Choice>, default_value = "auto")]
     backend: Choice,
     /// ONNX Runtime's library, if it is not where the system has libraries
     #[arg(long, value_name = "FILE", requires = "onnx")]
     onnxruntime: Option<PathBuf>,
+    /// The folder of TensorRT's libraries, if it is not where the system has libraries
+    #[arg(long, value_name = "DIR", requires = "onnx")]
+    tensorrt_dir: Option<PathBuf>,
     /// GPUs by number: `0,1`
     #[arg(long, value_name = "NUMBERS", requires = "onnx", value_delimiter = ',')]
     devices: Vec<u32>,
@@ -103,19 +114,20 @@ impl Single {
             shapes: self.shape.iter().cloned().collect::<Shapes>(),
             recipe: Recipe {
                 samples: self.samples()?,
-                pairing: Pairing::default(),
+                pairing: self.pairing.into(),
                 count: self.count,
                 seed: self.seed,
                 batch: self.batch,
                 thresholds: Thresholds {
                     algorithm: self.algorithm,
                     overrides: self.overrides.iter().cloned().collect(),
-                    propagate: !self.no_propagate,
-                    ..Thresholds::default()
+                    entropy: self.entropy.unwrap_or_default(),
+                    propagate: self.propagate,
                 },
                 running: Running {
                     backend: self.backend,
                     onnxruntime: self.onnxruntime.clone(),
+                    tensorrt_dir: self.tensorrt_dir.clone(),
                     devices: self.devices.clone(),
                     tf32: !self.no_tf32,
                     on_nan: self.on_nan,
@@ -185,6 +197,14 @@ pub fn overriding(text: &str) -> Result<(String, Algorithm), String> {
     }
 }
 
+/// Parameters of the entropy search, as in the fleet file.
+pub fn entropy(text: &str) -> Result<EntropyParams, String> {
+    let file: EntropyFile = text.parse().map_err(|error: serde_yaml::Error| error.to_string())?;
+    let params = file.params().map_err(|error| error.to_string())?;
+    params.check().map_err(|error| error.to_string())?;
+    Ok(params)
+}
+
 /// `input=place`, or a place for whatever gets nothing else.
 fn array(text: &str) -> Result<(Option<String>, String), String> {
     match text.split_once('=') {
@@ -237,6 +257,25 @@ mod tests {
         assert!(preprocess("{preset: yolo, size: 320}").is_ok());
         for wrong in ["imagnet", "{sizes: 3}", "{scale: 0}"] {
             assert!(preprocess(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_entropy_search_is_a_preset_or_keys() {
+        let default = EntropyParams::default();
+        assert_eq!(entropy("tensorrt"), Ok(default));
+        assert_ne!(entropy("ncnn"), Ok(default));
+        let found = entropy("levels=128,first-bin=keep").unwrap();
+        assert_eq!((found.levels, found.stride), (128, default.stride));
+        for (wrong, words) in [
+            ("tensort", "tensort"),
+            ("levls=128", "levls"),
+            ("levels=0", "levels"),
+            ("levels=many", "many"),
+            ("", ""),
+        ] {
+            let error = entropy(wrong).expect_err(wrong);
+            assert!(error.contains(words), "{wrong}: {error}");
         }
     }
 

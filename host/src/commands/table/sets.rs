@@ -7,17 +7,19 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use trt_calib::set::HistogramSet;
+use trt_calib::sidecar::Propagate;
 use trt_calib::table::TableVersion;
-use trt_calib::{Algorithm, Method};
-use trt_onnx::{Propagation, Sharing};
+use trt_calib::{Algorithm, EntropyParams, Method};
+use trt_onnx::Propagation;
 use trt_report::plot::{self, Look};
 use trt_report::{TensorReport, terminal};
 
 use super::Context;
 use crate::calibrate::{
-    self, CalibrateError, Facts, TABLE_VERSION, derive, keep, model_source, params, read_model, saved, store,
+    self, CalibrateError, Facts, TABLE_VERSION, derive, keep, model_source, params, read_model, saved,
+    shared, store,
 };
-use crate::commands::calibrate::{algorithm, overriding};
+use crate::commands::calibrate::{algorithm, entropy, overriding};
 use crate::fleet::nearest;
 
 /// Arguments of `table merge`.
@@ -40,14 +42,17 @@ pub struct DeriveArgs {
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
     /// The model, which says what tensors share a scale
-    #[arg(long, value_name = "FILE", required_unless_present = "no_propagate")]
+    #[arg(long, value_name = "FILE")]
     onnx: Option<PathBuf>,
-    /// Give tensors that only pass values on scales of their own
-    #[arg(long)]
-    no_propagate: bool,
+    /// What shares a scale with what it comes from: `copies`, as in every TensorRT, `all` (concats and slices too), or `none`
+    #[arg(long, value_name = "WHAT", default_value_t)]
+    propagate: Propagate,
     /// `entropy`, `entropy1`, `minmax`, `mse`, `percentile[:P]` or `legacy[:Q:C]`
     #[arg(long, value_name = "NAME", value_parser = algorithm, default_value = "entropy")]
     algorithm: Algorithm,
+    /// The entropy search: a preset (`tensorrt`, `migacz`, `pytorch-quantization`, `ncnn`), or keys as in the fleet file: `stride=2,levels=128`
+    #[arg(long, value_name = "HOW", value_parser = entropy)]
+    entropy: Option<EntropyParams>,
     /// An algorithm for the tensors of this name, `*` in it for any text; may be repeated
     #[arg(long = "override", value_name = "NAME=ALGORITHM", value_parser = overriding)]
     overrides: Vec<(String, Algorithm)>,
@@ -118,13 +123,12 @@ pub fn derive(args: &DeriveArgs, context: &Context) -> anyhow::Result<ExitCode> 
             if (now.hash, &now.external) != (made.hash, &made.external) {
                 return Err(unfit("they were counted in another model, or another version of it").into());
             }
-            if args.no_propagate {
-                Propagation::default()
-            } else {
-                trt_onnx::propagation(&onnx, Sharing::default())
-            }
+            shared(&onnx, args.propagate)
         }
-        None => Propagation::default(),
+        None if args.propagate == Propagate::None => Propagation::default(),
+        None => anyhow::bail!(
+            "what shares a scale is in the model: name it with `--onnx`, or add `--propagate none`"
+        ),
     };
     let names: Vec<&str> = set.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
     let patterns = args.overrides.iter().cloned().collect();
@@ -135,7 +139,7 @@ pub fn derive(args: &DeriveArgs, context: &Context) -> anyhow::Result<ExitCode> 
     let choices = derive::Choices {
         algorithm: args.algorithm,
         overrides: &overrides,
-        entropy: trt_calib::EntropyParams::default(),
+        entropy: args.entropy.unwrap_or_default(),
         propagation: &propagation,
         without: &without,
         version: TableVersion::from_raw(TABLE_VERSION).expect("a version that there was"),
@@ -143,19 +147,16 @@ pub fn derive(args: &DeriveArgs, context: &Context) -> anyhow::Result<ExitCode> 
     };
     let derived = choices.derive(&set)?;
     let bytes = derived.table.write();
-    let replaced = in_the_way(args)?;
+    let replaced = in_the_way(args, context)?;
     let takes =
         args.algorithm.takes_entropy_params() || overrides.values().any(|own| own.takes_entropy_params());
-    let batch =
-        set.provenance.shapes.values().next().and_then(|shape| shape.first()).map_or(1, |side| *side as u32);
     let facts = Facts {
         algorithm: args.algorithm,
         overrides: overrides.clone(),
         params: params(takes, choices.entropy)?,
-        propagate: !args.no_propagate,
+        propagate: args.propagate,
         keep: &keep,
         rescued: Vec::new(),
-        batch,
         auto: Value::Null,
         evaluation: Value::Null,
         histograms: Some(&args.histograms),
@@ -170,7 +171,7 @@ pub fn derive(args: &DeriveArgs, context: &Context) -> anyhow::Result<ExitCode> 
 }
 
 /// The table that goes. One that was not made here, or was edited, stays without `--force`.
-fn in_the_way(args: &DeriveArgs) -> Result<Option<trt_calib::Digest>, CalibrateError> {
+fn in_the_way(args: &DeriveArgs, context: &Context) -> Result<Option<trt_calib::Digest>, CalibrateError> {
     if args.force || !args.output.exists() {
         return Ok(None);
     }
@@ -180,7 +181,15 @@ fn in_the_way(args: &DeriveArgs) -> Result<Option<trt_calib::Digest>, CalibrateE
         Ok(sidecar) if sidecar.table != found.digest => {
             Err(CalibrateError::Edited { path: args.output.clone() })
         }
-        Ok(_) => Ok(Some(found.digest)),
+        Ok(sidecar) => {
+            if !sidecar.rescued.is_empty() {
+                context.ui.warn(format_args!(
+                    "what was rescued was found for the old table; `trt-deploy evaluate --rescue` finds it anew: {}",
+                    sidecar.rescued.join(", ")
+                ));
+            }
+            Ok(Some(found.digest))
+        }
     }
 }
 

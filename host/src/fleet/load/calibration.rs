@@ -15,8 +15,8 @@ use crate::fleet::file::{
 };
 use crate::fleet::files::Files;
 use crate::fleet::problem::Problem;
-use crate::fleet::recipe::{Evaluation, Labels, Running, Source, Thresholds, histograms_of};
-use crate::fleet::value::{Named, OneOrMany};
+use crate::fleet::recipe::{Evaluation, Labels, Names, Running, Source, Thresholds, histograms_of};
+use crate::fleet::value::{ListOrFile, Named, OneOrMany};
 use crate::fleet::yaml::{Step, dotted};
 use crate::fleet::{Calibration, Recipe};
 
@@ -39,6 +39,7 @@ impl Assembly<'_> {
             ("propagate", file.propagate.is_some()),
             ("backend", file.backend.is_some()),
             ("onnxruntime", file.onnxruntime.is_some()),
+            ("tensorrt-dir", file.tensorrt_dir.is_some()),
             ("devices", file.devices.is_some()),
             ("tf32", file.tf32.is_some()),
             ("on-nan", file.on_nan.is_some()),
@@ -86,6 +87,7 @@ impl Assembly<'_> {
             running: Running {
                 backend: file.backend.unwrap_or(running.backend),
                 onnxruntime: self.optional_path(steps, "onnxruntime", file.onnxruntime.as_deref()),
+                tensorrt_dir: self.optional_path(steps, "tensorrt-dir", file.tensorrt_dir.as_deref()),
                 devices: file.devices.unwrap_or(running.devices),
                 tf32: file.tf32.unwrap_or(running.tf32),
                 on_nan: file.on_nan.unwrap_or(running.on_nan),
@@ -121,7 +123,12 @@ impl Assembly<'_> {
             }
             Some(make(self.path(&step(&steps, one), &path)))
         });
-        Evaluation { samples, count: file.count, labels, detector: file.detector, groups: file.groups }
+        let names = file.names.map(|names| match names {
+            ListOrFile::List(names) => Names::List(names),
+            ListOrFile::File(path) => Names::File(self.path(&step(&steps, "names"), &path)),
+        });
+        let (detector, groups) = (file.detector, file.groups);
+        Evaluation { samples, count: file.count, labels, names, detector, groups }
     }
 
     /// What goes into the inputs, said for the only one or for each.
@@ -198,8 +205,7 @@ impl Assembly<'_> {
     fn entropy(&mut self, steps: &[Step], file: Option<EntropyFile>) -> EntropyParams {
         let Some(file) = file else { return EntropyParams::default() };
         let steps = step(steps, "entropy");
-        let params = serde_json::to_value(file).and_then(serde_json::from_value::<EntropyParams>);
-        match params.map(|params| (params, params.check())) {
+        match file.params().map(|params| (params, params.check())) {
             Ok((params, Ok(()))) => return params,
             Ok((_, Err(source))) => self.report.at_key(&steps, |key| Problem::Entropy { key, source }),
             Err(error) => {

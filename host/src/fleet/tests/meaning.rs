@@ -1,6 +1,7 @@
 //! What a fleet file means, and that the reference says so.
 
 use insta::assert_snapshot;
+use trt_calib::sidecar::Propagate;
 use trt_wire::{BackendChoice, ModelSummary, OnUnsupported, Precision, ShapeRange, TensorInfo};
 
 use super::*;
@@ -32,7 +33,10 @@ fn the_reference_loads_and_means_what_it_says() {
     let Recipe { thresholds, running, .. } = &**recipe;
     assert_eq!(thresholds.algorithm, Chosen::Auto);
     assert_eq!(thresholds.overrides["/model.22/dfl/*"].to_string(), "percentile:99.9");
-    assert_eq!((thresholds.entropy, thresholds.propagate), (Thresholds::default().entropy, true));
+    assert_eq!(
+        (thresholds.entropy, thresholds.propagate),
+        (Thresholds::default().entropy, Propagate::Copies)
+    );
     assert_eq!((&running.devices[..], running.tf32), (&[0, 1][..], true));
     assert_eq!(running.onnxruntime, Some("/usr/local/lib/libonnxruntime.so".into()));
     let evaluation = detector.evaluation.as_ref().unwrap();

@@ -78,6 +78,9 @@ impl Buffer {
     /// Puts filling the whole buffer with one byte into a stream.
     #[cfg(feature = "kernels")]
     pub fn fill_in(&mut self, stream: &crate::Stream, byte: u8) -> Result<(), DriverError> {
+        if self.is_empty() {
+            return Ok(());
+        }
         let driver = self.context.bound()?;
         // SAFETY: the buffer has `len` bytes, and its release waits for work that uses it.
         unsafe { call!(driver.cuMemsetD8Async(self.address, byte, self.len, stream.as_raw().cast())) }

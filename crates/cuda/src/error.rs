@@ -71,7 +71,12 @@ impl DriverError {
 
     /// Whether the GPU, or the context on it, is lost: nothing on it can be used any more, in this process at least.
     pub fn is_lost(&self) -> bool {
-        matches!(self, Self::Call { code: 46 | 700..=702 | 709 | 710 | 714..=721 | 999, .. })
+        matches!(self, Self::Call { code, .. } if Self::is_lost_by(*code))
+    }
+
+    /// [`Self::is_lost`], by the number of the driver's error.
+    pub fn is_lost_by(code: u32) -> bool {
+        matches!(code, 46 | 700..=702 | 709 | 710 | 714..=721 | 999)
     }
 
     /// What to do about it, where that is known.

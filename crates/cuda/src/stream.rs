@@ -105,7 +105,7 @@ impl Event {
     fn with(context: &Context, flags: u32) -> Result<Self, DriverError> {
         let driver = context.bound()?;
         let mut handle = std::ptr::null_mut();
-        // SAFETY: `handle` is a valid place for one handle; 0 asks for an event with a time.
+        // SAFETY: `handle` is a valid place for one handle, and the flags are the driver's; 0 asks for an event with a time.
         unsafe { call!(driver.cuEventCreate(&mut handle, flags)) }?;
         Ok(Self { handle, context: context.clone() })
     }

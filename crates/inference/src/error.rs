@@ -143,7 +143,8 @@ impl SourceError {
                 "check `shapes` and `preprocess`: the shape of the images may not be one that the model takes"
             }
             Self::OutOfMemory { .. } => {
-                "use a smaller `batch`, or stop other users of the memory (`free`, `nvidia-smi`)"
+                "use a smaller `batch`, stop other users of the memory (`free`, `nvidia-smi`), or calibrate with `--backend rten`, \
+                 which keeps few activations at a time"
             }
             Self::GpuLost { .. } => {
                 "look into `dmesg` and `nvidia-smi`; the same command with `--resume` goes on from the last checkpoint"

@@ -7,6 +7,7 @@
 pub mod cuda;
 mod dataflow;
 mod error;
+mod memory;
 mod names;
 mod network;
 mod open;

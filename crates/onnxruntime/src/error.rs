@@ -199,22 +199,22 @@ pub(crate) fn of_run(error: ort::Error) -> OrtError {
 fn of_gpu(said: &str) -> Option<OrtError> {
     const MEMORY: [&str; 5] =
         ["out of memory", "Failed to allocate memory", "bad allocation", "bad_alloc", "STATUS_ALLOC_FAILED"];
-    const LOST: [&str; 6] = [
-        "CUDA failure 700",
-        "illegal memory access",
-        "unspecified launch failure",
-        "uncorrectable ECC",
-        "device lost",
-        "CUDA failure 719",
-    ];
+    const LOST: [&str; 4] =
+        ["illegal memory access", "unspecified launch failure", "uncorrectable ECC", "device lost"];
     let any = |words: &[&str]| words.iter().any(|words| said.contains(words));
     if any(&MEMORY) {
         Some(OrtError::OutOfMemory { reason: tidy(said) })
-    } else if any(&LOST) {
+    } else if any(&LOST) || cuda_failure(said).is_some_and(DriverError::is_lost_by) {
         Some(OrtError::GpuLost { reason: tidy(said) })
     } else {
         None
     }
+}
+
+/// The number in `CUDA failure 700: …`: the runtime's numbers are the driver's where a GPU is lost.
+fn cuda_failure(said: &str) -> Option<u32> {
+    let (_, rest) = said.split_once("CUDA failure ")?;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// The node that a message names: `Name:'…'` of a run, `node with name '…'` of a missing kernel, and
@@ -306,8 +306,13 @@ mod tests {
     fn a_lack_of_memory_is_told_from_a_lost_gpu() {
         let memory = of_gpu("BFCArena: Failed to allocate memory for requested buffer of size 7");
         assert!(matches!(memory, Some(OrtError::OutOfMemory { .. })));
-        let lost = of_gpu("CUDA failure 700: an illegal memory access was encountered ; GPU=0");
-        assert!(matches!(lost, Some(OrtError::GpuLost { .. })));
-        assert!(of_gpu("the shapes differ").is_none());
+        for said in
+            ["CUDA failure 700: an illegal", "CUDA failure 716: misaligned", "unspecified launch failure"]
+        {
+            assert!(matches!(of_gpu(said), Some(OrtError::GpuLost { .. })), "{said}");
+        }
+        for said in ["the shapes differ", "CUDA failure 1: invalid argument", "CUDA failure : none"] {
+            assert!(of_gpu(said).is_none(), "{said}");
+        }
     }
 }

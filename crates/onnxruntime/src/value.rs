@@ -129,6 +129,11 @@ impl Elements<'_> {
         self.len() == 0
     }
 
+    /// How many bytes they take.
+    pub fn bytes(&self) -> usize {
+        self.raw().2
+    }
+
     /// Their type, address, size in bytes, and number.
     fn raw(&self) -> (Element, *const c_void, usize, usize) {
         fn parts<T>(element: Element, values: &[T]) -> (Element, *const c_void, usize, usize) {

@@ -2,6 +2,7 @@
 
 mod count;
 mod load;
+mod need;
 mod network;
 mod nodes;
 mod source;

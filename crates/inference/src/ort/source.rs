@@ -2,8 +2,11 @@
 //!
 //! Every float activation is an output of the session, so all of a batch's lie in memory together, and are counted there
 //! before the next batch runs: memory is that of one batch, however many samples there are. A sample of EfficientNet-Lite0
-//! has 52 MB of activations, one of YOLOv5s 0.4 GB; where a batch does not fit, a smaller one does. ONNX Runtime's threads
-//! and those that count take turns.
+//! has 52 MB of activations, one of YOLOv5s 0.4 GB. ONNX Runtime's threads and those that count take turns.
+//!
+//! What does not fit is refused before it is run, by the shapes that the graph states or else by the batches before. It is not
+//! run in parts: sessions that hand out a part of the activations each would compute the model once for every part, and
+//! rten, which runs in stages, needs neither that nor the memory.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -13,6 +16,7 @@ use rayon::ThreadPool;
 use trt_calib::{Counts, Mode};
 
 use super::count::{Counted, count};
+use super::need::Need;
 use super::{Loaded, Seen, elements, feed, floats, load, seen};
 use crate::{
     Backend, Batch, Content, HistogramSource, Histograms, Observed, Omitted, OnNan, Settings, SourceError,
@@ -32,6 +36,7 @@ pub struct OrtSource {
     mode: Mode,
     on_nan: OnNan,
     threads: usize,
+    need: Need,
 }
 
 struct Tensor {
@@ -53,6 +58,8 @@ impl OrtSource {
         let threads = settings.threads.max(1);
         let loaded = load(&model, folder, settings, Device::Cpu { threads }, Optimization::All)?;
         let (found, unseen) = seen(&loaded.session, activations);
+        let need = Need::of(&loaded.session, &found);
+        need.check(1)?;
         let refused = exposed.refused.into_iter().map(|r| Omitted { name: r.name, why: r.because });
         let wanted = found.iter().filter_map(|(_, seen)| match seen {
             Seen::Output(at) => Some(*at),
@@ -74,6 +81,7 @@ impl OrtSource {
             mode: settings.mode,
             on_nan: settings.on_nan,
             threads,
+            need,
         })
     }
 
@@ -174,8 +182,11 @@ impl HistogramSource for OrtSource {
         };
         let feeds: Vec<Feed<'_>> = tensors.iter().map(feed).collect();
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let counted =
-            self.loaded.session.run(&feeds, &self.wanted, |outputs| self.count(&tensors, outputs, &samples));
+        self.need.check(samples.len())?;
+        let counted = self.loaded.session.run(&feeds, &self.wanted, |outputs| {
+            self.need.learn(samples.len(), outputs);
+            self.count(&tensors, outputs, &samples)
+        });
         counted.map_err(|error| self.loaded.nodes.explain(error))?
     }
 

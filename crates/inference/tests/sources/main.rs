@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod models;
+mod odd;
 
 use common::{backends, batch, source};
 use models::{amax, graph, int, model, node, stored};

@@ -10,7 +10,7 @@ use trt_metrics::{BBox, Detection, IGNORED};
 use crate::{EvaluateError, Findings, Mask};
 
 /// The longest side of a picture that is drawn; larger ones are shrunk.
-const LONGEST: u32 = 960;
+const LONGEST: u32 = 640;
 /// Pixels between the two halves.
 const GAP: u32 = 4;
 const INK: Rgb<u8> = Rgb([255, 255, 255]);
@@ -31,7 +31,7 @@ const COLOURS: [[u8; 3]; 7] = [
 /// A picture with what a network found in it, under a bar with its title.
 ///
 /// `classes` are the names of the classes, by number; a class without one is shown as its number. Letters beyond Latin
-/// are shown as `?`. Pictures of more than 960 pixels a side are shrunk.
+/// are shown as `?`. Pictures of more than 640 pixels a side are shrunk.
 ///
 /// # Errors
 /// [`EvaluateError::Picture`], which calls the sample `name`.

@@ -9,6 +9,7 @@ pub mod fleet;
 pub mod init;
 pub mod probe;
 pub mod push;
+pub mod report;
 pub mod rollback;
 pub mod status;
 pub mod table;
@@ -62,7 +63,7 @@ pub enum Command {
     /// Hold INT8 against FP32: figures, what loses most, and what to keep in higher precision
     Evaluate(evaluate::Args),
     /// Write a report of a model's calibration as one HTML file
-    Report(evaluate::ReportArgs),
+    Report(report::Args),
     /// Calibrate what is stale, then build and activate engines on devices
     Push(push::Args),
     /// Show what is active on devices; on all if none is named
@@ -88,7 +89,7 @@ pub fn run(command: Command, context: &Context) -> anyhow::Result<ExitCode> {
         Command::Fleet(args) => fleet::run(&args, context),
         Command::Calibrate(args) => calibrate::run(&args, context),
         Command::Evaluate(args) => evaluate::run(&args, context),
-        Command::Report(args) => evaluate::report(&args, context),
+        Command::Report(args) => report::run(&args, context),
         Command::Push(args) => push::run(&args, context),
         Command::Status(args) => status::run(&args, context),
         Command::Rollback(args) => rollback::run(&args, context),

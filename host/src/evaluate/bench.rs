@@ -7,6 +7,7 @@ use trt_imaging::Pipeline;
 use trt_inference::{Network, Opened, SourceError, Subject, open_network};
 use trt_onnx::{Model, SimulateOptions};
 
+use super::single::OneOfMany;
 use crate::fleet::{Evaluation, Labels, Running};
 
 /// What networks are opened with.
@@ -19,7 +20,7 @@ pub struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Opens a network that runs a model.
+    /// Opens a network that runs a model, one sample at a time.
     ///
     /// # Errors
     /// [`SourceError`].
@@ -33,7 +34,8 @@ impl Bench<'_> {
             tf32: self.running.tf32,
             ..trt_inference::Settings::default()
         };
-        open_network(&subject, self.running.backend, &settings)
+        let opened = open_network(&subject, self.running.backend, &settings)?;
+        Ok(Opened { what: OneOfMany::wrap(opened.what, model), ..opened })
     }
 }
 

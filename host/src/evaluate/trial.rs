@@ -1,6 +1,7 @@
 //! An evaluation: which samples, with which table, and what comes of it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::cell::Cell;
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -8,21 +9,26 @@ use trt_calib::table::Entry;
 use trt_calib::{CalibrationTable, Sidecar};
 use trt_dataset::{Dataset, Inputs, Pairing, Sampling};
 use trt_evaluate::{
-    EvaluateError, Evaluation, Evaluator, Findings, LabelError, Labels, Rescue, RescueOptions, Samples as _,
-    Settings, Study, Target, TensorLoss, find, rank_tensors, rescue, side_by_side,
+    EvaluateError, Evaluation, Evaluator, LabelError, Labels, LayerLoss, Rescue, RescueOptions, Settings,
+    Study, Target, TensorLoss, class_names, rank_tensors, rescue, sensitivity,
 };
-use trt_files::read_capped;
 use trt_inference::{Network, SourceError};
 use trt_onnx::Model;
 
 use super::bench::{Bench, settings, simulated};
+use super::drawn::{Drawing, Drawn};
 use super::samples::DatasetSamples;
+use super::single::Stoppable;
 use crate::calibrate::{CalibrateError, Job, derive, folder_of, read_model, split, store};
-use crate::fleet::{self, Calibration, Chosen, FilesError, Recipe, Running};
+use crate::fleet::{self, Calibration, Chosen, FilesError, Names, Recipe, Running};
 use crate::interrupt::Interrupt;
 
 /// How many samples tell which tensors lose most, and in which order a rescue tries.
 const PROBED: usize = 4;
+/// How many samples tell what each layer costs: every one is run for every layer.
+const PROBED_BY_LAYER: usize = 2;
+/// Of how many layers it is measured, too, what all the others cost without them.
+const COSTLIEST: usize = 12;
 
 /// What an evaluation needs, with nothing left open.
 #[derive(Debug)]
@@ -46,8 +52,11 @@ pub struct Trial {
     /// Whether calibration has seen them.
     pub seen: bool,
     labels: Option<Labels>,
+    /// What the classes are called, by number.
+    pub classes: Vec<String>,
     settings: Settings,
     count: Option<u32>,
+    interrupt: Interrupt,
 }
 
 /// What is to be looked at beside the figures.
@@ -59,6 +68,8 @@ pub struct Wish {
     pub rescue: Option<Target>,
     /// How many samples are drawn.
     pub pictures: usize,
+    /// Whether to measure what each layer costs.
+    pub layers: bool,
 }
 
 /// What came of it.
@@ -76,19 +87,30 @@ pub struct Outcome {
     pub evaluation: Evaluation,
     /// What loses most.
     pub ranking: Vec<TensorLoss>,
+    /// What each layer costs.
+    pub layers: Vec<LayerLoss>,
     /// What to keep.
     pub rescue: Option<Rescue>,
-    /// Pictures, by the names of their samples.
+    /// What FP32 and INT8 find in some of the samples.
     #[serde(skip)]
-    pub pictures: Vec<(String, Vec<u8>)>,
+    pub pictures: Vec<Drawn>,
 }
 
-fn labels(labels: &fleet::Labels) -> Result<Labels, LabelError> {
+fn labels(labels: &fleet::Labels, classes: &[String]) -> Result<Labels, LabelError> {
     match labels {
-        fleet::Labels::Folders(path) => Labels::folders(path, &[]),
-        fleet::Labels::Csv(path) => Labels::csv(path, &[]),
-        fleet::Labels::Coco(path) => Labels::coco(path, &[]),
+        fleet::Labels::Folders(path) => Labels::folders(path, classes),
+        fleet::Labels::Csv(path) => Labels::csv(path, classes),
+        fleet::Labels::Coco(path) => Labels::coco(path, classes),
         fleet::Labels::Masks(path) => Labels::masks(path),
+    }
+}
+
+/// The names of the classes; those of the labels where the fleet file has none.
+fn names(names: Option<&Names>) -> Result<Vec<String>, LabelError> {
+    match names {
+        None => Ok(Vec::new()),
+        Some(Names::List(names)) => Ok(names.clone()),
+        Some(Names::File(path)) => class_names(path),
     }
 }
 
@@ -108,7 +130,14 @@ impl Trial {
         let found = store::read(&path)?;
         let sidecar = found.sidecar.ok().filter(|sidecar| sidecar.table == found.digest);
         let evaluation = model.evaluation.clone().unwrap_or_default();
-        let (dataset, about, seen) = choose(model, &onnx, recipe, &evaluation, sidecar.as_ref(), interrupt)?;
+        let mut classes = names(evaluation.names.as_ref())?;
+        let labels = evaluation.labels.as_ref().map(|found| labels(found, &classes)).transpose()?;
+        if let Some(labels) = labels.as_ref().filter(|_| classes.is_empty()) {
+            classes = labels.classes().to_vec();
+        }
+        let count = count.or(evaluation.count);
+        let wanted = Choose { model, onnx: &onnx, recipe, evaluation: &evaluation, count };
+        let (dataset, about, seen) = wanted.choose(sidecar.as_ref(), interrupt)?;
         let settings = settings(&onnx, &evaluation, dataset.inputs().pipeline());
         Ok(Self {
             name: model.name.to_string(),
@@ -117,8 +146,10 @@ impl Trial {
             sidecar,
             folder: folder_of(&model.onnx).to_owned(),
             running: recipe.map(|recipe| recipe.running.clone()).unwrap_or_default(),
-            labels: evaluation.labels.as_ref().map(labels).transpose()?,
-            count: count.or(evaluation.count),
+            labels,
+            classes,
+            count,
+            interrupt: interrupt.clone(),
             settings,
             onnx,
             dataset,
@@ -127,17 +158,33 @@ impl Trial {
         })
     }
 
-    /// Runs it.
+    /// Runs it. `step` is told what is being done.
     ///
     /// # Errors
-    /// [`EvaluateError`].
-    pub fn run(&self, wish: &Wish) -> Result<Outcome, EvaluateError> {
+    /// [`EvaluateError`], and `Interrupted` where the user raised it.
+    pub fn run(&self, wish: &Wish, step: &dyn Fn(&str)) -> anyhow::Result<Outcome> {
+        self.compare(wish, step).map_err(|error| match self.interrupt.check() {
+            // The network that failed was told to.
+            Err(interrupted) => interrupted.into(),
+            Ok(()) => error.into(),
+        })
+    }
+
+    fn compare(&self, wish: &Wish, step: &dyn Fn(&str)) -> Result<Outcome, EvaluateError> {
         let bench = Bench { folder: &self.folder, running: &self.running };
         let opened =
             bench.open(&self.onnx).map_err(|source| EvaluateError::Open { which: "FP32", source })?;
-        let (fp32, because) = (opened.what, opened.because);
+        let stoppable = |network| -> Box<dyn Network> {
+            Box::new(Stoppable { network, interrupt: self.interrupt.clone() })
+        };
+        let (fp32, because) = (stoppable(opened.what), opened.because);
+        let (searching, networks) = (Cell::new(false), Cell::new(0u32));
         let open = |model: &Model| -> Result<Box<dyn Network>, SourceError> {
-            bench.open(model).map(|opened| opened.what)
+            networks.set(networks.get() + 1);
+            if searching.get() {
+                step(&format!("network {} of the search", networks.get()));
+            }
+            bench.open(model).map(|opened| stoppable(opened.what))
         };
         let kept =
             self.sidecar.iter().flat_map(|sidecar| sidecar.keep.iter().chain(&sidecar.rescued)).cloned();
@@ -145,20 +192,46 @@ impl Trial {
         let scales = derive::scales(&self.table);
         let samples = DatasetSamples::new(&self.dataset, self.labels.as_ref(), self.count);
         let evaluator = Evaluator::new(&*fp32, &samples, &self.settings);
+        step(&format!("{} samples", evaluator.len()));
         let (int8, _) = study.int8(&scales)?;
         let evaluation = evaluator.run(&*int8)?.evaluation;
         let ranking = match wish.rank {
             0 => Vec::new(),
-            _ => rank_tensors(&study, &scales, &evaluator, PROBED)?,
+            _ => {
+                step("ranking tensors");
+                rank_tensors(&study, &scales, &evaluator, PROBED)?
+            }
+        };
+        let layers = if wish.layers {
+            let probe = Evaluator::new(&*fp32, &samples, &self.settings).first(PROBED_BY_LAYER);
+            let progress =
+                |done: usize, total: usize| step(&format!("what layers cost: {done} of {total} networks"));
+            sensitivity(&study, &scales, &probe, COSTLIEST, &progress)?
+        } else {
+            Vec::new()
         };
         let rescue = match wish.rescue {
             Some(target) => {
+                networks.set(0);
+                searching.set(true);
                 let probe = Evaluator::new(&*fp32, &samples, &self.settings).first(PROBED);
-                Some(rescue(&study, &scales, &probe, &evaluator, target, &RescueOptions::default())?)
+                let found = rescue(&study, &scales, &probe, &evaluator, target, &RescueOptions::default())?;
+                searching.set(false);
+                Some(found)
             }
             None => None,
         };
-        let pictures = self.pictures(wish.pictures, &samples, &*fp32, &*int8)?;
+        let drawing = Drawing {
+            dataset: &self.dataset,
+            samples: &samples,
+            settings: &self.settings,
+            classes: &self.classes,
+            networks: [&*fp32, &*int8],
+        };
+        if wish.pictures > 0 {
+            step("drawing");
+        }
+        let pictures = drawing.draw(wish.pictures)?;
         Ok(Outcome {
             model: self.name.clone(),
             table: self.path.clone(),
@@ -166,37 +239,10 @@ impl Trial {
             because,
             evaluation,
             ranking,
+            layers,
             rescue,
             pictures,
         })
-    }
-
-    fn pictures(
-        &self,
-        count: usize,
-        samples: &DatasetSamples<'_>,
-        fp32: &dyn Network,
-        int8: &dyn Network,
-    ) -> Result<Vec<(String, Vec<u8>)>, EvaluateError> {
-        let mut drawn = Vec::new();
-        let Some(task) = &self.settings.task else { return Ok(drawn) };
-        let classes = self.labels.as_ref().map_or(&[][..], Labels::classes);
-        for index in 0..samples.len().min(count) {
-            let Some(path) = self.dataset.image_path(index) else { continue };
-            let bytes = read_capped(path, trt_imaging::Limits::default().file_bytes).ok();
-            let decoded = bytes.and_then(|bytes| trt_imaging::decode(&bytes).ok());
-            let (Some(decoded), Ok(sample)) = (decoded, samples.load(index)) else { continue };
-            let found = |which, network: &dyn Network| -> Result<Findings, EvaluateError> {
-                let failed = |source| EvaluateError::Network { which, sample: sample.name.clone(), source };
-                let outputs = network.run(&sample.inputs).map_err(failed)?;
-                find(task, self.settings.pipeline.as_ref(), &sample, &outputs)
-            };
-            let both = [found("FP32", fp32)?, found("INT8", int8)?];
-            let png = side_by_side(&sample.name, &decoded.picture, &both[0], &both[1], classes)?;
-            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            drawn.push((name, png));
-        }
-        Ok(drawn)
     }
 
     /// Writes the table without what a rescue keeps, and says so in its sidecar.
@@ -232,49 +278,65 @@ impl Trial {
     }
 }
 
-/// The samples: those of the fleet file, or those that calibration left aside.
-fn choose(
-    model: &fleet::Model,
-    onnx: &Model,
-    recipe: Option<&Recipe>,
-    evaluation: &fleet::Evaluation,
-    sidecar: Option<&Sidecar>,
-    interrupt: &Interrupt,
-) -> anyhow::Result<(Dataset, String, bool)> {
-    let cancelled = || interrupt.is_raised();
-    let sources = match (&evaluation.samples, recipe) {
-        (Some(samples), _) => samples,
-        (None, Some(recipe)) => &recipe.samples,
-        (None, None) => anyhow::bail!(
-            "model `{}` has a table made elsewhere and no samples; add `evaluate: {{images: ...}}` to it",
-            model.name
-        ),
-    };
-    let found = sources.iter().map(|source| source.find()).collect::<Result<Vec<_>, FilesError>>()?;
-    let shapes = Job::shapes_of(model);
-    let inputs = Inputs::resolve(onnx, &shapes, found, model.name.as_str()).map_err(CalibrateError::from)?;
-    let pairing = recipe.map_or(Pairing::default(), |recipe| recipe.pairing);
-    let seed = recipe.map_or(0, |recipe| recipe.seed);
-    let all = |count| Sampling { count, seed, shard: None, pairing };
-    if evaluation.samples.is_some() {
-        let dataset = Dataset::choose(inputs, all(u32::MAX), &cancelled).map_err(CalibrateError::from)?;
-        return Ok((dataset, "named under `evaluate`".to_owned(), false));
+/// What decides about the samples.
+struct Choose<'a> {
+    model: &'a fleet::Model,
+    onnx: &'a Model,
+    recipe: Option<&'a Recipe>,
+    evaluation: &'a fleet::Evaluation,
+    /// How many are wanted, at most.
+    count: Option<u32>,
+}
+
+impl Choose<'_> {
+    /// The samples: those of the fleet file, or those that calibration left aside. With them, what they are, and whether
+    /// calibration has seen all of them.
+    fn choose(
+        &self,
+        sidecar: Option<&Sidecar>,
+        interrupt: &Interrupt,
+    ) -> anyhow::Result<(Dataset, String, bool)> {
+        let Self { model, onnx, recipe, evaluation, .. } = *self;
+        let sources = match (&evaluation.samples, recipe) {
+            (Some(samples), _) => samples,
+            (None, Some(recipe)) => &recipe.samples,
+            (None, None) => anyhow::bail!(
+                "model `{}` has a table made elsewhere and no samples; add `evaluate: {{images: ...}}` to it",
+                model.name
+            ),
+        };
+        let found = sources.iter().map(|source| source.find()).collect::<Result<Vec<_>, FilesError>>()?;
+        let shapes = Job::shapes_of(model);
+        let inputs =
+            Inputs::resolve(onnx, &shapes, found, model.name.as_str()).map_err(CalibrateError::from)?;
+        let seed = recipe.map_or(0, |recipe| recipe.seed);
+        let pairing = recipe.map_or(Pairing::default(), |recipe| recipe.pairing);
+        let cancelled = || interrupt.is_raised();
+        let choose = |count| {
+            let sampling = Sampling { count, seed, shard: None, pairing };
+            Dataset::choose(inputs, sampling, &cancelled).map_err(CalibrateError::from)
+        };
+        let wanted = self.count.unwrap_or(u32::MAX);
+        let (Some(recipe), None) = (recipe, &evaluation.samples) else {
+            return Ok((choose(wanted)?, "named under `evaluate`".to_owned(), false));
+        };
+        if recipe.thresholds.algorithm == Chosen::Auto {
+            let (_, splits) = split::split(&choose(recipe.count)?, seed, &cancelled)?;
+            let about = "seen by neither calibration nor the choice of `auto`".to_owned();
+            return Ok((splits.report, about, false));
+        }
+        // So many that as many as are wanted are left: each file that is chosen is read.
+        let dataset = choose(wanted.saturating_add(recipe.count))?;
+        let counted: HashSet<&str> = sidecar
+            .iter()
+            .flat_map(|sidecar| &sidecar.dataset.images)
+            .map(|image| image.name.as_str())
+            .collect();
+        let is_unseen = |at: &usize| !counted.contains(dataset.images()[*at].name.as_str());
+        let unseen: Vec<usize> = (0..dataset.len()).filter(is_unseen).collect();
+        if sidecar.is_none() || unseen.is_empty() {
+            return Ok((dataset, "those that it was calibrated with".to_owned(), true));
+        }
+        Ok((dataset.subset(&unseen), "left aside by calibration".to_owned(), false))
     }
-    if let Some(recipe) = recipe.filter(|recipe| recipe.thresholds.algorithm == Chosen::Auto) {
-        let chosen = Dataset::choose(inputs, all(recipe.count), &cancelled).map_err(CalibrateError::from)?;
-        let (_, splits) = split::split(&chosen, seed, &cancelled)?;
-        return Ok((splits.report, "seen by neither calibration nor the choice of `auto`".to_owned(), false));
-    }
-    let dataset = Dataset::choose(inputs, all(u32::MAX), &cancelled).map_err(CalibrateError::from)?;
-    let counted: BTreeMap<&str, ()> = sidecar
-        .iter()
-        .flat_map(|sidecar| &sidecar.dataset.images)
-        .map(|image| (image.name.as_str(), ()))
-        .collect();
-    let unseen: Vec<usize> =
-        (0..dataset.len()).filter(|&at| !counted.contains_key(dataset.images()[at].name.as_str())).collect();
-    if sidecar.is_none() || unseen.is_empty() {
-        return Ok((dataset, "those that it was calibrated with".to_owned(), true));
-    }
-    Ok((dataset.subset(&unseen), "left aside by calibration".to_owned(), false))
 }

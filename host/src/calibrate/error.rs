@@ -72,8 +72,8 @@ pub enum CalibrateError {
     #[error("TensorRT's own calibrator, `backend: tensorrt`, has no {what}")]
     OwnCalibrator { what: String },
     /// There is no TensorRT to make the table.
-    #[error(transparent)]
-    NoTensorRt { source: SourceError },
+    #[error("no TensorRT can calibrate here: {reason}")]
+    NoTensorRt { reason: String },
     /// The backend could not do its part.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -233,7 +233,7 @@ mod tests {
             CalibrateError::Read { path: path(), source: denied() },
             CalibrateError::Read { path: path(), source: io::ErrorKind::InvalidInput.into() },
             CalibrateError::OwnCalibrator { what: text() },
-            CalibrateError::NoTensorRt { source: SourceError::Load { node: None, reason: text() } },
+            CalibrateError::NoTensorRt { reason: text() },
             CalibrateError::Calib(CalibError::UnknownAlgorithm { found: text() }),
             CalibrateError::Table { path: path(), source: TableError::Empty },
             CalibrateError::OtherModel { path: path(), why: text() },

@@ -42,7 +42,7 @@ pub use fit::Fit;
 pub use health::{Health, why};
 pub use job::{Job, Shapes, TABLE_VERSION};
 pub use plan::{Plan, folder_of, hash_external, model_source, params, read_model, shared};
-pub use report::{Origin, Summary};
+pub use report::{Origin, Summary, told_of};
 
 use self::plan::PlanSummary;
 use crate::fleet;

@@ -89,7 +89,7 @@ pub struct AutoReport {
 }
 
 /// A weight that is no finite number, in words.
-pub(super) fn told_of(weight: &NonFinite) -> String {
+pub fn told_of(weight: &NonFinite) -> String {
     let NonFinite { tensor, nan, infinite, elements, reader } = weight;
     let reader = reader.as_ref().map_or(String::new(), |reader| format!(", read by {reader}"));
     format!("weight `{tensor}`{reader}: {nan} of {elements} values are NaN, {infinite} infinite")

@@ -89,8 +89,7 @@ impl Plan {
         let search =
             running.tensorrt_dir.as_ref().map_or_else(SearchPath::default, |dir| SearchPath::only([dir]));
         let device = running.devices.first().copied().unwrap_or_default();
-        let mut source = TensorRt::open(&search, device, &self.job.onnx, algorithm)
-            .map_err(|source| CalibrateError::NoTensorRt { source })?;
+        let mut source = TensorRt::open(&search, device, &self.job.onnx, algorithm).map_err(unusable)?;
         let backend = source.backend();
         let because = vec![UNPROVEN.to_owned()];
         events(Event::Backend { name: backend.name, version: &backend.version, because: &because });
@@ -218,6 +217,15 @@ const REFUSED: &str = "TensorRT takes no more samples";
 
 fn is_refused(error: &trt_dataset::DatasetError) -> bool {
     matches!(error, trt_dataset::DatasetError::Source(SourceError::Run { reason, .. }) if reason == REFUSED)
+}
+
+/// Why there is no TensorRT, without words about models.
+fn unusable(error: SourceError) -> CalibrateError {
+    let reason = match error {
+        SourceError::Load { reason, .. } | SourceError::Unsupported { reason, .. } => reason,
+        other => other.to_string(),
+    };
+    CalibrateError::NoTensorRt { reason }
 }
 
 /// What TensorRT is given, one batch after the other.

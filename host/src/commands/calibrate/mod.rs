@@ -198,6 +198,9 @@ fn dry_run(plans: Vec<Plan>, context: &Context) -> anyhow::Result<ExitCode> {
             "  {} of {} samples, input {inputs}, {} activations, {}",
             plan.images, plan.available, plan.activations, plan.algorithm
         ));
+        plan.not_finite_weights
+            .iter()
+            .for_each(|weight| context.ui.print(format_args!("  {}", calibrate::told_of(weight))));
     }
     context.ui.json(&plans)?;
     Ok(ExitCode::SUCCESS)

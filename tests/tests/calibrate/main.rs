@@ -1,5 +1,8 @@
 //! Calibration as a user runs it: again, in shards, from saved histograms, and held against FP32.
 
+mod input;
+mod own_calibrator;
+
 use std::process::Command;
 
 use e2e::{Host, models};
@@ -65,7 +68,7 @@ fn gnu_parallel_spreads_a_calibration_as_the_documentation_says() {
         test_support::skip("GNU parallel is not installed");
         return;
     }
-    let document = include_str!("../../docs/spread.md");
+    let document = include_str!("../../../docs/spread.md");
     let block = document.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let (one, other) = (host(), host());
     run(&one, &["calibrate"]);

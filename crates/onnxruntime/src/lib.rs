@@ -13,6 +13,7 @@ mod find;
 mod provider;
 mod runtime;
 mod session;
+mod setup;
 mod value;
 
 pub use bound::{BoundFeed, BoundOutput};

@@ -15,8 +15,8 @@ use crate::{EvaluateError, Evaluation, Evaluator, Run, Study};
 /// Below that no user sees a difference.
 pub const MARGIN_DB: f64 = 0.1;
 
-/// How many standard errors the gain of an algorithm must exceed to be taken in the default's stead: below that, which
-/// one wins is a matter of the few samples that were looked at.
+/// How many standard errors the gain of an algorithm must exceed to be taken in the default's stead, of many samples;
+/// fewer need more (Student's t). Below that, which one wins is a matter of the samples that were looked at.
 pub const ERRORS: f64 = 2.0;
 
 /// The same for an algorithm of a single tensor. More, since many are tried: of 32 that change nothing, chance lets one
@@ -283,10 +283,20 @@ impl Gain {
         Self { mean, error, samples: gains.len() }
     }
 
-    /// Whether it is worth having and no chance. One sample proves nothing.
+    /// Whether it is worth having, and as unlikely by chance as `errors` standard errors are of many samples. Fewer need
+    /// more of them; one sample proves nothing.
     fn is_real(&self, errors: f64) -> bool {
-        self.samples > 1 && self.mean > MARGIN_DB.max(errors * self.error)
+        self.samples > 1 && self.mean > MARGIN_DB.max(student(errors, self.samples - 1) * self.error)
     }
+}
+
+/// As many standard errors of a mean with so many degrees of freedom (Student's t) as are as unlikely as `z` of a normal
+/// distribution. (D. L. Wallace, "Bounds on Normal Approximations to Student's and the Chi-Square Distributions", 1959,
+/// solved for t; from 2 degrees on it is within 5 %, and above for 1.)
+fn student(z: f64, freedom: usize) -> f64 {
+    let n = freedom as f64;
+    let normal = z * (8.0 * n + 3.0) / (8.0 * n + 1.0);
+    (n * (normal * normal / n).exp_m1()).sqrt()
 }
 
 /// The position of the one to take, and why. See [`choose`] for the rule.
@@ -371,4 +381,31 @@ fn verdicts(algorithms: &[Algorithm], runs: &[Tried], best: usize) -> Vec<Candid
         Candidate { algorithm, evaluation: run.as_ref().ok().map(|run| run.evaluation.clone()), verdict }
     };
     algorithms.iter().zip(runs).enumerate().map(verdict).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_samples_need_more_standard_errors() {
+        // Quantiles of Student's t at the probability of z, from scipy.stats.t.isf(norm.sf(z), n).
+        for (z, freedom, exact) in
+            [(2.0, 2, 4.53), (2.0, 4, 2.87), (2.0, 100, 2.03), (3.0, 4, 6.62), (3.0, 11, 3.85), (3.0, 95, 3.08)]
+        {
+            let found = student(z, freedom);
+            assert!((found / exact - 1.0).abs() < 0.05, "{z} {freedom}: {found} is not {exact}");
+        }
+        let gain = |mean, error, samples| Gain { mean, error, samples };
+        for (gain, expected) in [
+            (gain(5.0, 0.0, 1), false),
+            (gain(0.38, 0.09, 5), false),
+            (gain(0.38, 0.09, 50), true),
+            (gain(0.05, 0.001, 50), false),
+            (gain(-5.0, 0.1, 50), false),
+            (gain(f64::NAN, 0.1, 50), false),
+        ] {
+            assert_eq!(gain.is_real(TRIAL_ERRORS), expected, "{gain:?}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use serde::Serialize;
 use trt_imaging::{Pipeline, Size};
 use trt_inference::{Tensor, Values};
 use trt_metrics::{MetricsError, View, pixel_classes, suppress, top};
@@ -10,7 +11,8 @@ use crate::task::{Detection, Segmentation};
 use crate::{EvaluateError, Frame, Mask, Sample, Task};
 
 /// What a network says about one sample.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Findings {
     /// The best five classes with their scores, best first.
     Classes(Vec<(usize, f32)>),

@@ -1,5 +1,6 @@
 //! What is evaluated: inputs with their labels.
 
+use serde::Serialize;
 use trt_imaging::Size;
 use trt_inference::Tensor;
 use trt_metrics::Truth;
@@ -28,12 +29,13 @@ pub enum Label {
     Mask(Mask),
 }
 
-/// The class of each pixel of a picture.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The class of each pixel of a picture. As data it is its size: pixels are looked at as pictures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Mask {
     /// Its size.
     pub size: Size,
     /// The classes, in rows from the top; [`trt_metrics::IGNORED`] where no class counts.
+    #[serde(skip)]
     pub classes: Vec<u8>,
 }
 

@@ -4,87 +4,19 @@
 
 mod sample;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::{env, fs};
+use std::fs;
+use std::path::Path;
 
-use tempfile::TempDir;
+use test_support::browser::Browser;
 
-/// What a page did.
-struct Visit {
-    /// The document after its script ran.
-    dom: String,
-    /// What it said on the console: errors and violations of its policy.
-    console: Vec<String>,
-    /// What it asked the network for.
-    requests: Vec<String>,
-}
-
-struct Browser {
-    program: PathBuf,
-    folder: TempDir,
-}
-
-impl Browser {
-    fn find() -> Option<Self> {
-        let names = ["chromium", "chromium-headless-shell", "google-chrome"];
-        let path = env::var_os("PATH").unwrap_or_default();
-        let mut places = env::split_paths(&path).flat_map(|folder| names.map(|name| folder.join(name)));
-        let named = env::var_os("TRT_TEST_BROWSER").map(PathBuf::from);
-        let Some(program) = named.or_else(|| places.find(|place| place.is_file())) else {
-            test_support::skip("no Chromium in PATH, and `TRT_TEST_BROWSER` names none");
-            return None;
-        };
-        Some(Self { program, folder: tempfile::tempdir().unwrap() })
-    }
-
-    fn page(&self, name: &str, html: &str) -> String {
-        let path = self.folder.path().join(name);
-        fs::write(&path, html).unwrap();
-        format!("file://{}", path.display())
-    }
-
-    fn run(&self, args: &[&str]) -> (String, String) {
-        let path = |name: &str| self.folder.path().join(name).display().to_string();
-        let output = Command::new(&self.program)
-            .args([
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--hide-scrollbars",
-                "--enable-logging=stderr",
-            ])
-            .args(["--disable-background-networking", "--no-first-run", "--force-device-scale-factor=1"])
-            .arg(format!("--user-data-dir={}", path("profile")))
-            .arg(format!("--log-net-log={}", path("network.json")))
-            .args(args)
-            .output()
-            .unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        (text(&output.stdout), text(&output.stderr))
-    }
-
-    fn visit(&self, address: &str) -> Visit {
-        let (dom, log) = self.run(&["--dump-dom", address]);
-        let network = fs::read_to_string(self.folder.path().join("network.json")).unwrap();
-        let requests =
-            network.match_indices("\"url\":\"http").map(|(at, _)| network[at..].chars().take(80).collect());
-        Visit {
-            dom,
-            console: log.lines().filter(|line| line.contains(":CONSOLE")).map(str::to_owned).collect(),
-            requests: requests.collect(),
-        }
-    }
-
-    fn screenshot(&self, address: &str, size: (u32, u32), dark: bool) -> image::RgbImage {
-        let path = self.folder.path().join("screen.png");
+/// What a page looks like.
+fn screenshot(browser: &Browser, address: &str, size: (u32, u32), dark: bool) -> image::RgbImage {
+        let path = browser.path("screen.png");
         let look = format!("--blink-settings=preferredColorScheme={}", if dark { 0 } else { 1 });
         let (size, file) =
             (format!("--window-size={},{}", size.0, size.1), format!("--screenshot={}", path.display()));
-        self.run(&[&look, &size, &file, address]);
+        browser.run(&[&look, &size, &file, address]);
         read(&path)
-    }
 }
 
 fn read(path: &Path) -> image::RgbImage {
@@ -153,9 +85,9 @@ fn a_link_opens_a_histogram_whose_bars_and_threshold_are_seen_in_both_looks() {
         (true, [0x14, 0x17, 0x1c], [0x6f, 0xa3, 0xe0], [0xff, 0x9d, 0x5c]),
     ];
     for (dark, paper, bar, accent) in looks {
-        let closed = browser.screenshot(&address, (1280, 6500), dark);
+        let closed = screenshot(&browser, &address, (1280, 6500), dark);
         // As high as the page is, so that the link does not scroll: a headless browser draws from the top.
-        let open = browser.screenshot(&format!("{address}#t1"), (1280, 6500), dark);
+        let open = screenshot(&browser, &format!("{address}#t1"), (1280, 6500), dark);
         assert_eq!(open.get_pixel(2, 2).0, paper);
         assert!(tallest(&closed, bar) < 20, "links and dots only: {}", tallest(&closed, bar));
         assert!(tallest(&open, bar) > 100, "bars: {}", tallest(&open, bar));

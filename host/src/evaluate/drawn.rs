@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use serde::Serialize;
 use trt_dataset::Dataset;
 use trt_evaluate::{EvaluateError, Findings, Sample, Samples, Settings, Task, annotated, find, side_by_side};
 use trt_files::read_capped;
@@ -11,15 +12,21 @@ use trt_inference::Network;
 use trt_metrics::match_boxes;
 
 /// One sample, drawn.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct Drawn {
     /// The sample's name.
     pub sample: String,
     /// The name of a file for it, without ending; no two are the same.
     pub file: String,
+    /// What FP32 finds.
+    pub fp32: Findings,
+    /// What INT8 finds.
+    pub int8: Findings,
     /// Both pictures side by side, as PNG.
+    #[serde(skip)]
     pub png: Vec<u8>,
-    /// What FP32 and what INT8 finds.
+    /// The two pictures by themselves.
+    #[serde(skip)]
     pub halves: [Picture; 2],
     /// What there is to see, in a sentence.
     pub finding: String,
@@ -105,7 +112,9 @@ impl Drawing<'_> {
             number += 1;
         }
         let png = side_by_side(&sample.name, &halves)?;
-        Ok(Some(Drawn { sample: sample.name.clone(), file, png, halves, finding: self.finding(found) }))
+        let [fp32, int8] = found.clone();
+        let (sample, finding) = (sample.name.clone(), self.finding(found));
+        Ok(Some(Drawn { sample, file, fp32, int8, png, halves, finding }))
     }
 
     /// What there is to see.

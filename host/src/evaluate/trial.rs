@@ -92,7 +92,6 @@ pub struct Outcome {
     /// What to keep.
     pub rescue: Option<Rescue>,
     /// What FP32 and INT8 find in some of the samples.
-    #[serde(skip)]
     pub pictures: Vec<Drawn>,
 }
 

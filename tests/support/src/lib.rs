@@ -6,6 +6,7 @@
 //! - `TRT_TESTS_WITHOUT`: but for these, separated by spaces: `root`, `arm64` programs, `shared` inputs,
 //! - `TRT_TEST_PATIENCE`: a whole number that multiplies every limit of time, for processors that are slow or emulated.
 
+pub mod browser;
 mod libraries;
 pub mod onnx;
 

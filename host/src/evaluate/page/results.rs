@@ -65,36 +65,36 @@ pub fn measures(evaluation: &Evaluation) -> Vec<Measure> {
             unit: Unit::Share,
         });
     }
-    let mut labelled = |name: &str, fp32: Option<f64>, int8: Option<f64>| {
-        if fp32.is_some() || int8.is_some() {
-            let name = name.to_owned();
-            let (against, standard_error, unit) = (Against::Labels, None, Unit::Share);
-            all.push(Measure { name, against, fp32, int8, standard_error, unit });
-        }
+    let agreement = |name: &str, int8: Option<f64>| Measure {
+        name: name.to_owned(),
+        against: Against::Fp32,
+        fp32: None,
+        int8,
+        standard_error: None,
+        unit: Unit::Share,
+    };
+    let labelled = |name: &str, fp32: Option<f64>, int8: Option<f64>| {
+        let (against, standard_error, unit) = (Against::Labels, None, Unit::Share);
+        let measure = Measure { name: name.to_owned(), against, fp32, int8, standard_error, unit };
+        (fp32.is_some() || int8.is_some()).then_some(measure)
     };
     match &evaluation.task {
-        Some(TaskFigures::Classification { agreement, fp32, int8 }) => {
+        Some(TaskFigures::Classification { agreement: agree, fp32, int8 }) => {
             let share = |of: &Option<trt_metrics::Accuracy>,
                          top: fn(&trt_metrics::Accuracy) -> Option<f64>| {
                 of.as_ref().and_then(top)
             };
             let (top1, top5) = (trt_metrics::Accuracy::top1_share, trt_metrics::Accuracy::top5_share);
-            labelled("top-1 accuracy", share(fp32, top1), share(int8, top1));
-            labelled("top-5 accuracy", share(fp32, top5), share(int8, top5));
-            all.push(Measure {
-                name: "top-5 agreement".to_owned(),
-                against: Against::Fp32,
-                fp32: None,
-                int8: agreement.top5_share(),
-                standard_error: None,
-                unit: Unit::Share,
-            });
+            all.extend(labelled("top-1 accuracy", share(fp32, top1), share(int8, top1)));
+            all.extend(labelled("top-5 accuracy", share(fp32, top5), share(int8, top5)));
+            all.push(agreement("top-5 agreement", agree.top5_share()));
         }
-        Some(TaskFigures::Detection { map50_fp32, map50_int8, .. }) => {
-            labelled("mAP50", *map50_fp32, *map50_int8);
+        Some(TaskFigures::Detection { matches, map50_fp32, map50_int8, .. }) => {
+            all.push(agreement("box matches (F1 at IoU 0.5)", matches.agreement()));
+            all.extend(labelled("mAP50", *map50_fp32, *map50_int8));
         }
         Some(TaskFigures::Segmentation { miou_fp32, miou_int8, .. }) => {
-            labelled("mIoU", *miou_fp32, *miou_int8);
+            all.extend(labelled("mIoU", *miou_fp32, *miou_int8));
         }
         None => {}
     }
@@ -130,7 +130,7 @@ pub(super) fn choice(chosen: &Chosen) -> Choice {
         because: format!("auto: a sample gains by it{}", gain(tensor)),
     });
     Choice {
-        because: chosen.because.clone(),
+        because: format!("Chosen since {}.", chosen.because),
         split: "selection".to_owned(),
         samples: chosen
             .candidates

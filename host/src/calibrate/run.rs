@@ -190,16 +190,13 @@ impl Plan {
         images.filter(|(_, image)| counted.contains(image.name.as_str())).map(|(at, _)| at).collect()
     }
 
-    /// Histograms with their provenance, what was counted earlier included.
-    fn record(
+    /// The provenance of samples that a backend has taken, without histograms.
+    pub(super) fn counted_by(
         &self,
-        histograms: Histograms,
+        backend: trt_inference::Backend,
         tally: &Tally,
-        source: &dyn HistogramSource,
-        earlier: Option<&HistogramSet>,
     ) -> Result<HistogramSet, CalibrateError> {
         let mut set = self.empty_set()?;
-        let backend = source.backend();
         let settings = backend.settings.into_iter().map(|(key, value)| (key.to_owned(), value));
         set.provenance.backends = vec![sidecar::Backend {
             name: backend.name.to_owned(),
@@ -210,6 +207,18 @@ impl Plan {
         dataset.count = tally.used.len() as u64;
         dataset.images = tally.used.iter().map(|at| self.dataset.images()[*at].clone()).collect();
         dataset.skipped = tally.skipped(&self.dataset);
+        Ok(set)
+    }
+
+    /// Histograms with their provenance, what was counted earlier included.
+    fn record(
+        &self,
+        histograms: Histograms,
+        tally: &Tally,
+        source: &dyn HistogramSource,
+        earlier: Option<&HistogramSet>,
+    ) -> Result<HistogramSet, CalibrateError> {
+        let mut set = self.counted_by(source.backend(), tally)?;
         let counted = |one: trt_inference::Observed| Counted { name: one.name, counts: one.counts };
         set.tensors = histograms.observed.into_iter().map(counted).collect();
         let uncounted = |one: trt_inference::Omitted| Uncounted { name: one.name, why: one.why };

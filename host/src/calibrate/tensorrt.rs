@@ -11,8 +11,7 @@ use std::time::Instant;
 
 use nvinfer::SearchPath;
 use serde_json::Value;
-use trt_calib::set::HistogramSet;
-use trt_calib::sidecar::{self, Propagate};
+use trt_calib::sidecar::Propagate;
 use trt_calib::table::Header;
 use trt_calib::{CalibrationTable, EntropyParams, Mode};
 use trt_dataset::{Hooks, Rules, Tally, join};
@@ -100,7 +99,7 @@ impl Plan {
         interrupt.check()?;
         let survey = tally.survey(&self.dataset);
         let remarks = Remarks { because, notes: tally.notes.clone(), seconds, ..self.remarks(survey) };
-        let set = self.counted_by(&backend, &tally)?;
+        let set = self.counted_by(backend, &tally)?;
         let derived = self.without_kept(table)?;
 
         let recipe = &self.job.recipe;
@@ -171,25 +170,6 @@ impl Plan {
                 (Ok(table), Ok(tally)) => Ok((table, tally)),
             }
         })
-    }
-
-    /// The provenance of samples that TensorRT has taken.
-    fn counted_by(&self, backend: &Backend, tally: &Tally) -> Result<HistogramSet, CalibrateError> {
-        let mut set = self.empty_set()?;
-        set.provenance.backends = vec![sidecar::Backend {
-            name: backend.name.to_owned(),
-            version: backend.version.clone(),
-            settings: backend
-                .settings
-                .iter()
-                .map(|(key, value)| ((*key).to_owned(), value.clone()))
-                .collect(),
-        }];
-        let dataset = &mut set.provenance.dataset;
-        dataset.count = tally.used.len() as u64;
-        dataset.images = tally.used.iter().map(|at| self.dataset.images()[*at].clone()).collect();
-        dataset.skipped = tally.skipped(&self.dataset);
-        Ok(set)
     }
 
     /// TensorRT's table without what is kept in higher precision.

@@ -326,11 +326,12 @@ impl Choose<'_> {
         }
         // So many that as many as are wanted are left: each file that is chosen is read.
         let dataset = choose(wanted.saturating_add(recipe.count))?;
-        let counted: HashSet<&str> = sidecar
-            .iter()
-            .flat_map(|sidecar| &sidecar.dataset.images)
-            .map(|image| image.name.as_str())
-            .collect();
+        // What calibration could not read is of no use here either.
+        let known = sidecar.iter().flat_map(|sidecar| {
+            let counted = sidecar.dataset.images.iter().map(|image| image.name.as_str());
+            counted.chain(sidecar.dataset.skipped.iter().map(|skipped| skipped.name.as_str()))
+        });
+        let counted: HashSet<&str> = known.collect();
         let is_unseen = |at: &usize| !counted.contains(dataset.images()[*at].name.as_str());
         let unseen: Vec<usize> = (0..dataset.len()).filter(is_unseen).collect();
         if sidecar.is_none() || unseen.is_empty() {

@@ -8,15 +8,18 @@ use trt_inference::{Backend, Batch, Content, HistogramSource, Histograms, Observ
 
 use super::*;
 
+/// What fails, from its reason.
+type Failure = fn(String) -> SourceError;
+
 /// Counts the input alone, and fails from its n-th batch on.
 struct Scripted {
-    fails: Option<(usize, fn(String) -> SourceError)>,
+    fails: Option<(usize, Failure)>,
     batches: AtomicUsize,
     seen: Mutex<Histogram>,
 }
 
 impl Scripted {
-    fn new(fails: Option<(usize, fn(String) -> SourceError)>) -> Self {
+    fn new(fails: Option<(usize, Failure)>) -> Self {
         Self { fails, batches: AtomicUsize::new(0), seen: Mutex::default() }
     }
 }
@@ -67,7 +70,7 @@ fn count(bench: &Bench, source: &Scripted) -> Result<run::Counting, CalibrateErr
 
 #[test]
 fn what_was_counted_before_the_gpu_was_lost_is_kept_and_resumed() {
-    let failures: [fn(String) -> SourceError; 2] =
+    let failures: [Failure; 2] =
         [|reason| SourceError::GpuLost { reason }, |reason| SourceError::OutOfMemory { reason }];
     for failure in failures {
         let mut bench = Bench::new(&convolution(&[-1, 3, 8, 8]), 9);

@@ -22,7 +22,7 @@ fn what_tensorrts_own_calibrator_has_not_got_is_refused() {
             |job| job.recipe.thresholds.algorithm = Chosen::Of(Algorithm::PERCENTILE),
             "`algorithm: percentile:99.99`",
         ),
-        (|job| drop(job.recipe.thresholds.overrides.insert("r".into(), Algorithm::MinMax)), "`overrides`"),
+        (|job| job.recipe.thresholds.overrides = [("r".into(), Algorithm::MinMax)].into(), "`overrides`"),
         (
             |job| job.recipe.thresholds.entropy = EntropyParams { stride: 7, ..EntropyParams::default() },
             "parameters of `entropy`",

@@ -11,6 +11,11 @@
 //!   with a count of one. With an infinite loss instead, a lone value far out could never be clipped if all
 //!   others lie within the first 128 bins. Where all values are in the tail, the loss is infinite.
 //!
+//! - a range that clips more than 10 % of the counts is not tried. Without such a limit the loss has minima that are none:
+//!   where all kept counts lie in the last bin, `P` and `Q` are equal, and a spike (the grey border of letterboxed
+//!   images) is compared best where it is the last bin. TensorRT's tables of detectors leave such inputs unclipped
+//!   (`images: 3c00f9f4`, `3c008912`), and with the limit ours do.
+//!
 //! The threshold is the centre of bin `i` for the `i` of least loss, the greatest such `i` if there are
 //! several: `(i + 0.5) * amax / 2048`. With `i = 2048` nothing is clipped, and there the tail is empty and
 //! the loss finite, so that there always is a result.
@@ -43,8 +48,12 @@ pub(crate) fn search(counts: &[u64], params: &EntropyParams) -> Best {
     // Counts of TensorRT's mode have a number of bins of their own.
     let start = params.start.min(bins);
     let params = &EntropyParams { start, levels: params.levels.min(start), ..*params };
-    let kept = (start..bins).step_by(params.stride).chain(params.whole.then_some(bins));
     let sums = Sums::new(counts, params.first_bin);
+    let most = sums.count(0, bins) * f64::from(params.most_clipped) / 100.0;
+    let kept = (start..bins)
+        .step_by(params.stride)
+        .filter(|&kept| sums.count(kept, bins) <= most)
+        .chain(params.whole.then_some(bins));
     if params.level_edge == LevelEdge::Shared {
         let shared = shared::Shared::new(&sums, params.levels);
         return best(bins, params.ties, kept.map(|kept| (kept, shared.divergence(kept))));

@@ -166,6 +166,8 @@ pub struct EntropyFile {
     pub ties: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub whole: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub most_clipped: Option<u32>,
 }
 
 impl EntropyFile {

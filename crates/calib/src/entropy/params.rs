@@ -127,6 +127,8 @@ pub struct EntropyParams {
     /// Whether all bins together are tried too, whatever the stride: then nothing is clipped.
     #[serde(skip_serializing_if = "is_true")]
     pub whole: bool,
+    /// Per cent of the counts that a threshold may clip; 100 for no limit. A range that clips more is not tried.
+    pub most_clipped: u32,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -151,6 +153,7 @@ impl Default for EntropyParams {
             at: At::default(),
             ties: Ties::default(),
             whole: true,
+            most_clipped: 10,
         }
     }
 }
@@ -160,7 +163,8 @@ const MAX_BINS: usize = crate::histogram::FINE;
 
 impl EntropyParams {
     /// # Errors
-    /// [`CalibError::Params`] unless `1 <= levels <= start <= bins <= 16384`, `bins >= 2` and `stride >= 1`.
+    /// [`CalibError::Params`] unless `1 <= levels <= start <= bins <= 16384`, `bins >= 2`, `stride >= 1` and
+    /// `most_clipped <= 100`.
     pub fn check(&self) -> Result<(), CalibError> {
         for (name, found, least, most) in [
             ("bins", self.bins, 2, MAX_BINS),
@@ -171,6 +175,10 @@ impl EntropyParams {
             if !(least..=most).contains(&found) {
                 return Err(CalibError::Params { name, wanted: format!("{least} to {most}"), found });
             }
+        }
+        if self.most_clipped > 100 {
+            let found = self.most_clipped as usize;
+            return Err(CalibError::Params { name: "most_clipped", wanted: "0 to 100".to_owned(), found });
         }
         Ok(())
     }
@@ -214,13 +222,16 @@ impl Preset {
         let tensorrt = EntropyParams::default();
         match self {
             Self::TensorRt => tensorrt,
-            Self::Migacz => EntropyParams { levels: 128, first_bin: FirstBin::Keep, ..tensorrt },
+            Self::Migacz => {
+                EntropyParams { levels: 128, first_bin: FirstBin::Keep, most_clipped: 100, ..tensorrt }
+            }
             Self::PytorchQuantization => EntropyParams {
                 levels: 128,
                 first_bin: FirstBin::Second,
                 level_edge: LevelEdge::Up,
                 lone_tail: LoneTail::Infinite,
                 at: At::Edge,
+                most_clipped: 100,
                 ..tensorrt
             },
             Self::Ncnn => EntropyParams {
@@ -228,6 +239,7 @@ impl Preset {
                 level_edge: LevelEdge::Shared,
                 ties: Ties::First,
                 whole: false,
+                most_clipped: 100,
                 ..tensorrt
             },
         }
@@ -273,6 +285,7 @@ struct Given {
     at: Option<At>,
     ties: Option<Ties>,
     whole: Option<bool>,
+    most_clipped: Option<u32>,
 }
 
 impl Given {
@@ -290,6 +303,7 @@ impl Given {
             at: self.at.unwrap_or(preset.at),
             ties: self.ties.unwrap_or(preset.ties),
             whole: self.whole.unwrap_or(preset.whole),
+            most_clipped: self.most_clipped.unwrap_or(preset.most_clipped),
         })
     }
 }
@@ -353,10 +367,10 @@ mod tests {
     }
 
     #[test]
-    fn the_default_is_written_as_before_there_were_presets() {
+    fn what_is_not_the_default_of_tensorrt_is_written() {
         let written = serde_json::to_value(EntropyParams::default()).unwrap();
-        let before = json!({"bins": 2048, "start": 128, "stride": 1, "levels": 127,
-            "first_bin": "discard", "q_source": "without-tail"});
-        assert_eq!(written, before);
+        let expected = json!({"bins": 2048, "start": 128, "stride": 1, "levels": 127,
+            "first_bin": "discard", "q_source": "without-tail", "most_clipped": 10});
+        assert_eq!(written, expected);
     }
 }

@@ -390,9 +390,14 @@ mod tests {
     #[test]
     fn few_samples_need_more_standard_errors() {
         // Quantiles of Student's t at the probability of z, from scipy.stats.t.isf(norm.sf(z), n).
-        for (z, freedom, exact) in
-            [(2.0, 2, 4.53), (2.0, 4, 2.87), (2.0, 100, 2.03), (3.0, 4, 6.62), (3.0, 11, 3.85), (3.0, 95, 3.08)]
-        {
+        for (z, freedom, exact) in [
+            (2.0, 2, 4.53),
+            (2.0, 4, 2.87),
+            (2.0, 100, 2.03),
+            (3.0, 4, 6.62),
+            (3.0, 11, 3.85),
+            (3.0, 95, 3.08),
+        ] {
             let found = student(z, freedom);
             assert!((found / exact - 1.0).abs() < 0.05, "{z} {freedom}: {found} is not {exact}");
         }

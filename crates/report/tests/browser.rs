@@ -11,12 +11,12 @@ use test_support::browser::Browser;
 
 /// What a page looks like.
 fn screenshot(browser: &Browser, address: &str, size: (u32, u32), dark: bool) -> image::RgbImage {
-        let path = browser.path("screen.png");
-        let look = format!("--blink-settings=preferredColorScheme={}", if dark { 0 } else { 1 });
-        let (size, file) =
-            (format!("--window-size={},{}", size.0, size.1), format!("--screenshot={}", path.display()));
-        browser.run(&[&look, &size, &file, address]);
-        read(&path)
+    let path = browser.path("screen.png");
+    let look = format!("--blink-settings=preferredColorScheme={}", if dark { 0 } else { 1 });
+    let (size, file) =
+        (format!("--window-size={},{}", size.0, size.1), format!("--screenshot={}", path.display()));
+    browser.run(&[&look, &size, &file, address]);
+    read(&path)
 }
 
 fn read(path: &Path) -> image::RgbImage {

@@ -1,6 +1,7 @@
-//! Quantizes a model outside trt-deploy: `cargo run -p trt-onnx --example quantize MODEL SCALES OUT [rtx]`.
+//! Quantizes a model outside trt-deploy: `cargo run -p trt-onnx --example quantize MODEL SCALES OUT [rtx|layers]`.
 //!
-//! SCALES has one activation a line: its name, a space, its scale (threshold / 127).
+//! `rtx` is what TensorRT-RTX is given; `layers` leaves residual additions alone, as other tools do that are told to
+//! quantize Conv, Gemm and MatMul. SCALES has one activation a line: its name, a space, its scale (threshold / 127).
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -10,10 +11,13 @@ use trt_onnx::{Model, QuantOptions, quantize};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let (model, scales, out, rtx) = match &arguments[..] {
-        [model, scales, out] => (model, scales, out, false),
-        [model, scales, out, policy] if policy == "rtx" => (model, scales, out, true),
-        _ => return Err("usage: quantize MODEL SCALES OUT [rtx]".into()),
+    let (model, scales, out, options) = match &arguments[..] {
+        [model, scales, out] => (model, scales, out, QuantOptions::default()),
+        [model, scales, out, policy] if policy == "rtx" => (model, scales, out, QuantOptions::rtx()),
+        [model, scales, out, policy] if policy == "layers" => {
+            (model, scales, out, QuantOptions { residual: false, ..QuantOptions::default() })
+        }
+        _ => return Err("usage: quantize MODEL SCALES OUT [rtx|layers]".into()),
     };
     let text = fs::read_to_string(scales)?;
     let mut scales = HashMap::new();
@@ -21,7 +25,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (name, scale) = line.rsplit_once(' ').ok_or("a line without a space")?;
         scales.insert(name, scale.parse::<f32>()?);
     }
-    let options = if rtx { QuantOptions::rtx() } else { QuantOptions::default() };
     let mut model = Model::load(model)?;
     let report = quantize(&mut model, &|name| scales.get(name).copied(), &options)?;
     for skipped in &report.skipped {
